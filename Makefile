@@ -1,0 +1,62 @@
+# Threshold: `make demo` to see it, `make test` to trust it. Needs Python >= 3.11, make and a network.
+
+PYTHON ?= python3
+# Test processes; each test file may start a stack of its own, and the machine we promise times for has 2 cores.
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEPENDENCIES := $(VENV)/.dependencies-installed
+PROJECT := $(VENV)/.project-installed
+JARS := .cache/kafka/.jars-checked
+
+.PHONY: help setup lint test demo bench soak clean
+
+help:
+	@echo "make setup   everything that is needed, into .venv and .cache"
+	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
+	@echo "make lint    only the static checks of make test"
+	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
+	@echo "make bench   measure the targets into bench/results.md"
+	@echo "make soak    the long leak hunt"
+	@echo "make clean   remove what the targets above made, the local stack's data included"
+
+setup: $(DEPENDENCIES) $(PROJECT) $(JARS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Threshold needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(DEPENDENCIES): requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+$(PROJECT): pyproject.toml $(DEPENDENCIES)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(JARS): deploy/local/jars.sha256 deploy/local/jars.py $(PROJECT)
+	$(BIN)/python -m deploy.local.jars
+	@mkdir -p $(@D) && touch $@
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+demo: setup
+	$(BIN)/threshold demo $(if $(ONCE),--once)
+
+bench: setup
+	$(BIN)/python -m bench
+
+soak: setup
+	$(BIN)/python -m bench.soak
+
+clean:
+	rm -rf $(VENV) .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

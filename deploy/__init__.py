@@ -1,0 +1,1 @@
+"""Where Threshold runs: the local stack, and later the images and manifests."""

@@ -1,0 +1,1 @@
+"""The whole stack on one machine: the real Kafka and PostgreSQL, and one process per service."""

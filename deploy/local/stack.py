@@ -1,0 +1,111 @@
+"""The local stack from nothing to ready, in the order its parts need each other."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from deploy.local.errors import LocalStackError
+from deploy.local.home import held, write_private
+from deploy.local.kafka import Kafka
+from deploy.local.ports import refuse_used
+from deploy.local.postgres import Postgres
+from deploy.local.secrets import ensure_secrets
+from deploy.local.services import Service, ports, present_services, service_program, service_url, service_urls
+from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
+from deploy.local.supervisor import Supervisor
+from deploy.local.waiting import until
+from services.kit import topics
+
+SERVICE_READY_WITHIN = 60.0  # seconds
+
+Report = Callable[[str], None]
+
+
+@asynccontextmanager
+async def running(settings: LocalSettings, report: Report) -> AsyncIterator[None]:
+    """Bring everything up, write stack.json, keep it all alive while the block runs, then stop it in reverse order.
+
+    `report` is given one sentence per step and per process that dies. Raises LocalStackError when something the stack
+    needs is missing, taken or does not become ready.
+    """
+    with held(settings):
+        settings.stack_file.unlink(missing_ok=True)
+        refuse_used(ports(settings))
+        secrets = ensure_secrets(settings.home)
+        async with foundations(settings, report) as (supervisor, postgres):
+            await _apply_topics(settings)
+            await _start_services(settings, secrets, supervisor, postgres, report)
+            write_private(settings.stack_file, _stack_description(settings, secrets))
+            try:
+                yield
+            finally:
+                settings.stack_file.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def foundations(settings: LocalSettings, report: Report) -> AsyncIterator[tuple[Supervisor, Postgres]]:
+    """Run Kafka and PostgreSQL alone, both ready when the block begins; the home must be held by the caller."""
+    postgres = Postgres(data=settings.home / "postgres", log=settings.logs / "postgres.log")
+    kafka = Kafka(
+        folder=settings.home / "kafka",
+        log=settings.logs / "kafka.log",
+        jars=settings.jars,
+        client_port=settings.port_base + KAFKA_CLIENT_OFFSET,
+        controller_port=settings.port_base + KAFKA_CONTROLLER_OFFSET,
+    )
+    report("Starting PostgreSQL and Kafka.")
+    programs = await asyncio.gather(asyncio.to_thread(postgres.prepare), asyncio.to_thread(kafka.prepare))
+    async with Supervisor(settings.home / "run", report) as supervisor:
+        await supervisor.start(*programs)
+        await asyncio.gather(postgres.ready(), kafka.ready())
+        yield supervisor, postgres
+
+
+async def _apply_topics(settings: LocalSettings) -> None:
+    await asyncio.to_thread(topics.apply, settings.kafka)
+    if differences := await asyncio.to_thread(topics.check, settings.kafka):
+        raise LocalStackError(" ".join(differences))
+
+
+async def _start_services(
+    settings: LocalSettings, secrets: dict[str, str], supervisor: Supervisor, postgres: Postgres, report: Report
+) -> None:
+    services = present_services()
+    with_database = [service.name for service in services if service.has_database]
+    await asyncio.to_thread(postgres.create_databases, with_database)
+    # governance writes the log's genesis, which all others wait for; boundary needs nothing of it but that.
+    groups = ([s for s in services if s.name == "governance"], [s for s in services if s.name != "governance"])
+    for group in filter(None, groups):
+        report(f"Starting {', '.join(service.name for service in group)}.")
+        urls = {s.name: postgres.url(s.name, s.name) if s.has_database else None for s in group}
+        await supervisor.start(*(service_program(s, settings, secrets, urls[s.name]) for s in group))
+        await asyncio.gather(*(_service_ready(service, settings) for service in group))
+
+
+async def _service_ready(service: Service, settings: LocalSettings) -> None:
+    url = f"{service_url(service, settings)}/readyz"
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+
+        async def is_ready() -> bool:
+            try:
+                return (await client.get(url)).status_code == httpx.codes.OK
+            except httpx.TransportError:
+                return False
+
+        await until(
+            is_ready,
+            deadline=SERVICE_READY_WITHIN,
+            otherwise=f"{service.name} was not ready within {SERVICE_READY_WITHIN:g} s; "
+            f"its log is {settings.logs / service.name}.log.",
+        )
+
+
+def _stack_description(settings: LocalSettings, secrets: dict[str, str]) -> str:
+    admin = {
+        "client_id": secrets["THRESHOLD_ADMIN_CLIENT_ID"],
+        "client_secret": secrets["THRESHOLD_ADMIN_CLIENT_SECRET"],
+    }
+    return json.dumps({"kafka": settings.kafka, "services": service_urls(settings), "admin": admin}, indent=1) + "\n"

@@ -1,0 +1,1 @@
+"""The services: who does what the policy decides."""

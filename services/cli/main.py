@@ -1,0 +1,16 @@
+"""The `threshold` command: its sub-commands, one module each, which import what they need when they run."""
+
+import typer
+
+from services.cli import audit, secrets, topics, up
+
+app = typer.Typer(
+    help="Homeless-services organizations act together; nothing crosses without the client's consent.",
+    no_args_is_help=True,
+    # A traceback is for the maintainers' logs; locals in one could show secrets or personal data.
+    pretty_exceptions_show_locals=False,
+)
+app.command("up")(up.up)
+app.command("secrets")(secrets.secrets)
+app.add_typer(topics.app, name="topics")
+app.add_typer(audit.app, name="audit")

@@ -1,0 +1,1 @@
+"""Every test of Threshold; those that need Kafka or PostgreSQL use the real ones."""

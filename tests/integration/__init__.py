@@ -1,0 +1,1 @@
+"""Tests of one part with its real neighbours: Kafka, PostgreSQL, processes."""

@@ -1,0 +1,190 @@
+"""`threshold up` as its users meet it: refusals, a clean end, kept data, parts that die."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.structs import TopicPartition
+
+from deploy.local.jars import pinned_sums
+from deploy.local.ports import is_free
+from deploy.local.postgres import Postgres
+from deploy.local.settings import LocalSettings
+from tests.support.ports import free_port_base
+from tests.support.processes import processes_of
+from tests.support.stack import StackProcess
+from tests.support.waiting import wait_until
+
+TOPIC = "deliveries"
+
+
+def test_the_stack_is_described_held_and_stopped_without_a_trace(stack: StackProcess) -> None:
+    stack.start()
+    stack_file = stack.home / "stack.json"
+    assert stat.S_IMODE(stack_file.stat().st_mode) == 0o600
+    assert stack.kafka == f"127.0.0.1:{stack.port_base + 92}"
+    assert set(stack.admin) == {"client_id", "client_secret"}
+    assert stack.kafka in stack.output()
+    assert len(processes_of(stack.home)) >= 3, "the check for leftovers below sees what runs"
+
+    with free_port_base() as other_ports:
+        second = StackProcess(stack.home, other_ports)
+        second._printed = stack.home.with_name("second.printed")
+        second.launch()
+        assert second.wait() == 1
+    assert_one_sentence(second.output(), f"Threshold already runs in {stack.home} (process ")
+
+    assert stack.stop(signal.SIGINT) == 0
+    assert processes_of(stack.home) == []
+    assert is_free(stack.port_base + 92)
+    assert not stack_file.exists()
+
+
+def test_topics_that_differ_are_told_and_corrected(stack: StackProcess) -> None:
+    stack.start()
+    assert _threshold(stack, "topics", "check").stdout == "Every topic is as declared.\n"
+    _delete_topic(stack.kafka)
+    found = _threshold(stack, "topics", "check", "--json")
+    assert found.returncode == 1
+    assert json.loads(found.stdout) == [f"The topic {TOPIC} does not exist."]
+    assert _threshold(stack, "topics", "apply").stdout == f"{TOPIC}: created with 12 partitions\n"
+    assert _threshold(stack, "topics", "check").returncode == 0
+
+
+@pytest.mark.parametrize("offset", [92, 93])
+def test_a_used_port_is_refused_with_a_sentence(stack: StackProcess, offset: int) -> None:
+    with socket.create_server(("127.0.0.1", stack.port_base + offset)):
+        stack.launch()
+        assert stack.wait() == 1
+    assert_one_sentence(stack.output(), f"Port {stack.port_base + offset}, which kafka")
+    assert processes_of(stack.home) == []
+
+
+def test_a_restart_keeps_all_data(stack: StackProcess) -> None:
+    stack.start()
+    Postgres(stack.home / "postgres", stack.home).create_databases(["kept"])
+    with _connected(stack, "kept") as connection:
+        connection.execute("CREATE TABLE note (text text)")
+        connection.execute("INSERT INTO note VALUES ('still here')")
+    _produce(stack.kafka, b"still here")
+
+    stack.restart()
+
+    with _connected(stack, "kept") as connection:
+        assert connection.execute("SELECT text FROM note").fetchall() == [("still here",)]
+    assert _consume_one(stack.kafka) == b"still here"
+
+
+def test_a_part_that_is_killed_is_reported_and_restarted_and_ends_no_other(stack: StackProcess) -> None:
+    stack.start()
+    postgres = stack.pid("postgres")
+    killed = stack.kill("kafka", signal.SIGKILL)
+    stack.wait_restarted("kafka", killed)
+    stack.wait_kafka()
+    assert f"kafka was ended by SIGKILL and is started again in 0.5 s; its log: {stack.home}/logs/kafka.log" in (
+        stack.output()
+    )
+    _produce(stack.kafka, b"after the restart")
+    assert stack.pid("postgres") == postgres
+    assert stack.is_running
+
+
+def test_kafka_stays_down_while_its_port_is_taken_and_comes_back(stack: StackProcess) -> None:
+    stack.start()
+    with stack.kafka_down():
+        wait_until(lambda: "kafka ended with exit code 1" in stack.output(), what="a failed restart")
+        assert is_free(stack.port_base + 92)
+    _produce(stack.kafka, b"after the outage")
+
+
+def test_killing_the_supervisor_leaves_no_process_and_the_next_start_works(stack: StackProcess) -> None:
+    stack.start()
+    assert stack._process is not None
+    stack.stop(signal.SIGKILL)
+    wait_until(lambda: processes_of(stack.home) == [], what="the supervisor's children to end with it")
+    stack.start()
+
+
+def test_a_signal_during_the_start_stops_cleanly(stack: StackProcess) -> None:
+    stack.launch()
+    stack.pid("kafka")
+    assert stack.stop(signal.SIGTERM) == 0, stack.output()
+    assert "Traceback" not in stack.output()
+    assert processes_of(stack.home) == []
+
+
+@pytest.fixture
+def own_jars(tmp_path: Path) -> Path:
+    folder = LocalSettings.from_environment().jars
+    for name in pinned_sums():
+        (tmp_path / name).symlink_to(folder / name)
+    return tmp_path
+
+
+def test_a_tampered_jar_is_refused(stack_home: Path, port_base: int, own_jars: Path) -> None:
+    jar = own_jars / "kafka-clients-4.4.0.jar"
+    content = jar.read_bytes()
+    jar.unlink()
+    jar.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    stack = StackProcess(stack_home, port_base, {"THRESHOLD_JARS": str(own_jars)})
+    stack.launch()
+    assert stack.wait() == 1
+    assert_one_sentence(stack.output(), f"{jar} is not the file that jars.sha256 pins")
+    assert processes_of(stack.home) == []
+
+
+def test_a_missing_jar_is_named(stack_home: Path, port_base: int, own_jars: Path) -> None:
+    (own_jars / "kafka-clients-4.4.0.jar").unlink()
+    stack = StackProcess(stack_home, port_base, {"THRESHOLD_JARS": str(own_jars)})
+    stack.launch()
+    assert stack.wait() == 1
+    assert_one_sentence(
+        stack.output(), f"Kafka's kafka-clients-4.4.0.jar is missing from {own_jars}: run `make setup`."
+    )
+
+
+def assert_one_sentence(output: str, beginning: str) -> None:
+    """The last line is the sentence; before it there may be steps taken, but never a traceback."""
+    assert output.splitlines()[-1].startswith(f"threshold: {beginning}"), output
+    assert "Traceback" not in output
+
+
+def _threshold(stack: StackProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "THRESHOLD_HOME": str(stack.home), "THRESHOLD_PORT_BASE": str(stack.port_base)}
+    command = [sys.executable, "-m", "services.cli", *arguments]
+    return subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE, text=True)
+
+
+def _connected(stack: StackProcess, name: str) -> psycopg.Connection[tuple[object, ...]]:
+    url = Postgres(stack.home / "postgres", stack.home).url(name, name)
+    return psycopg.connect(url.replace("+psycopg", ""))
+
+
+def _delete_topic(kafka: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_topics([TOPIC])
+    wait_until(lambda: TOPIC not in admin.list_topics(), what="the topic to be gone")
+    admin.close()
+
+
+def _produce(kafka: str, value: bytes) -> None:
+    producer = KafkaProducer(bootstrap_servers=kafka)
+    producer.send(TOPIC, value, partition=0).get(timeout=30)
+    producer.close()
+
+
+def _consume_one(kafka: str) -> bytes:
+    consumer = KafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", consumer_timeout_ms=10_000)
+    consumer.assign([TopicPartition(TOPIC, 0)])
+    value: bytes = next(consumer).value
+    consumer.close()
+    return value

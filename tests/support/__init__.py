@@ -1,0 +1,1 @@
+"""What tests share: the real stack, free ports, waiting for a condition."""

@@ -1,0 +1,174 @@
+"""A whole `threshold up` as its users run it: a process with a home and ports of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
+from tests.support.waiting import wait_until
+
+COMMAND = (sys.executable, "-m", "services.cli", "up")
+START_WITHIN = 90.0  # seconds
+STOP_WITHIN = 60.0  # seconds
+
+
+class StackProcess:
+    """Starts, wounds and stops one stack; `environment` adds to this process's for the services to see.
+
+    Everything the command prints is in `output()`; what stack.json says is in `kafka`, `services` and `admin`.
+    """
+
+    def __init__(self, home: Path, port_base: int, environment: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.port_base = port_base
+        self._environment = {
+            **os.environ,
+            **(environment or {}),
+            "THRESHOLD_HOME": str(home),
+            "THRESHOLD_PORT_BASE": str(port_base),
+        }
+        self._printed = home.with_name(f"{home.name}.printed")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def kafka(self) -> str:
+        return str(self._description()["kafka"])
+
+    @property
+    def services(self) -> dict[str, str]:
+        return dict(self._description()["services"])
+
+    @property
+    def admin(self) -> dict[str, str]:
+        return dict(self._description()["admin"])
+
+    def start(self, deadline: float = START_WITHIN) -> None:
+        """Run `threshold up` and return once stack.json is there; AssertionError with its output if it ends instead."""
+        self.launch()
+        wait_until(lambda: self._stack_file.exists() or not self.is_running, what="stack.json", deadline=deadline)
+        assert self._stack_file.exists(), f"threshold up ended:\n{self.output()}"
+
+    def launch(self) -> None:
+        """Run `threshold up` without waiting for it."""
+        with self._printed.open("ab") as printed:
+            self._process = subprocess.Popen(
+                COMMAND, env=self._environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, SIGTERM or what Ctrl-C sends, and return the exit code once the command has ended."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(number)
+        return self._process.wait(STOP_WITHIN)
+
+    def restart(self) -> None:
+        """Stop it cleanly and start it again on the same home and ports."""
+        assert self.stop() == 0, self.output()
+        self.start()
+
+    def end(self) -> None:
+        """Leave nothing running, whatever the test did; for fixtures."""
+        if self._process is not None and self.is_running:
+            self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self) -> int:
+        """Return the exit code of a command that ends by itself."""
+        assert self._process is not None, "not started"
+        return self._process.wait(STOP_WITHIN)
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a running part: a service's name, "kafka" or "postgres"."""
+        return int(wait_until(lambda: self._pid_text(name), what=f"{name} to run"))
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to one part and return the process id it had."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def wait_ready(self, name: str, deadline: float = 60.0) -> None:
+        """Return once a service's /readyz says so."""
+        url = f"{self.services[name]}/readyz"
+        wait_until(lambda: _is_ready(url), what=f"{name} to be ready", deadline=deadline)
+
+    def wait_restarted(self, name: str, old_pid: int, deadline: float = 60.0) -> int:
+        """Return the process id of a part once it runs again as another process than `old_pid`."""
+        wait_until(
+            lambda: self._pid_text(name) not in {"", str(old_pid)}, what=f"{name} to run again", deadline=deadline
+        )
+        return self.pid(name)
+
+    def wait_kafka(self, deadline: float = 60.0) -> None:
+        """Return once Kafka takes connections: clients' own retries pause for up to half a minute."""
+        wait_until(self._kafka_answers, what="Kafka to answer", deadline=deadline)
+
+    @contextmanager
+    def kafka_down(self) -> Iterator[None]:
+        """Keep Kafka down (connections refused) while the block runs; after it, wait until it is back.
+
+        It is killed, and its controller's port taken, so that every restart fails; nobody else uses that one.
+        """
+        self.kill("kafka")
+        with wait_until(lambda: _listener(self.port_base + KAFKA_CONTROLLER_OFFSET), what="the controller's port"):
+            yield
+        self.wait_kafka()
+
+    def output(self) -> str:
+        """Return all that `threshold up` has printed in this home."""
+        return self._printed.read_text()
+
+    def log(self, name: str) -> str:
+        """Return the log of one part."""
+        return (self.home / "logs" / f"{name}.log").read_text()
+
+    @property
+    def settings(self) -> LocalSettings:
+        return LocalSettings.from_environment(self._environment)
+
+    @property
+    def _stack_file(self) -> Path:
+        return self.home / "stack.json"
+
+    def _description(self) -> dict[str, Any]:
+        description: dict[str, Any] = json.loads(self._stack_file.read_text())
+        return description
+
+    def _kafka_answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port_base + KAFKA_CLIENT_OFFSET)).close()
+        except OSError:
+            return False
+        return True
+
+    def _pid_text(self, name: str) -> str:
+        try:
+            return (self.home / "run" / name).read_text()
+        except FileNotFoundError:
+            return ""
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _listener(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Rules about the tree itself, so that it stays as its readers expect."""

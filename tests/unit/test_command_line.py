@@ -1,0 +1,23 @@
+"""The `threshold` command as such: it is quick to say what it can do."""
+
+import subprocess
+import sys
+
+HEAVY = {
+    "aiohttp",
+    "aiokafka",
+    "alembic",
+    "cryptography",
+    "faust",
+    "httpx",
+    "kafka",
+    "psycopg",
+    "pydantic",
+    "sqlalchemy",
+}
+
+
+def test_the_command_imports_nothing_heavy_before_it_knows_what_to_do() -> None:
+    code = "import sys, services.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert HEAVY & set(loaded) == set()
