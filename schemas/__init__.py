@@ -1,0 +1,1 @@
+"""What is said: the closed shapes of events, data categories and topics."""
