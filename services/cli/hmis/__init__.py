@@ -1,0 +1,1 @@
+"""Imports a HUD HMIS CSV export: reading, mapping, and variants of an export for tests and load."""

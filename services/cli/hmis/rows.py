@@ -1,0 +1,124 @@
+"""The rows of an export that the import uses, typed; `line` is the row's line in its file."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from schemas.codes import (
+    CoordinatedEntryEvent,
+    HmisParticipationType,
+    ProjectType,
+    ReferralResult,
+    RelationshipToHeadOfHousehold,
+)
+from services.cli.hmis.segments import Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the export is from: the id under which its other ids mean something."""
+
+    id: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A row of Organization.csv."""
+
+    line: int
+    id: str
+    name: str
+    victim_service_provider: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A row of Project.csv."""
+
+    line: int
+    id: str
+    organization_id: str
+    name: str
+    project_type: ProjectType
+
+
+@dataclass(frozen=True, slots=True)
+class Participation:
+    """A row of HMISParticipation.csv; `end` is the first day it no longer holds, None while it does."""
+
+    line: int
+    project_id: str
+    type: HmisParticipationType
+    start: date
+    end: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A row of Client.csv."""
+
+    line: int
+    id: str
+    segments: Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """A row of Enrollment.csv."""
+
+    line: int
+    id: str
+    client_id: str
+    project_id: str
+    household_id: str
+    relationship_to_hoh: RelationshipToHeadOfHousehold
+    entry: date
+    segments: Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A row of Exit.csv."""
+
+    line: int
+    enrollment_id: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class HealthAndDv:
+    """A row of HealthAndDV.csv."""
+
+    line: int
+    enrollment_id: str
+    on: date
+    segments: Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of Event.csv; `located` is the id of the project that was referred to."""
+
+    line: int
+    id: str
+    enrollment_id: str
+    client_id: str
+    on: date
+    code: CoordinatedEntryEvent
+    located: str | None
+    result: ReferralResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export as read; `source` is None when Export.csv does not say whose it is, and then nothing can be taken."""
+
+    source: Source | None
+    organizations: list[Organization]
+    projects: list[Project]
+    participations: list[Participation]
+    clients: list[Client]
+    enrollments: list[Enrollment]
+    exits: list[Exit]
+    health: list[HealthAndDv]
+    events: list[Event]
