@@ -1,0 +1,175 @@
+"""Follows the control records of every partition: who the organizations are, what is agreed, which keys count.
+
+For its readers a narrowing counts from the first partition that carries it, a widening once all of them do: whoever
+decides asks under each of `controls()` and takes what all permit.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from policy.allowed import Allowed, allowed_now
+from policy.control import KEY_PREFIX, Control
+from policy.state import PartitionState
+from policy.step import Fold
+from schemas.events import ClientConsents, GenesisData, Organization, Party, PurposeOfUse
+from services.kit.broker import quiet_clients
+from services.kit.ending import die
+
+TOPIC = "client-events"
+CONFIRM_EVERY = 0.25  # seconds
+_PREFIX = KEY_PREFIX.encode()
+
+
+class ControlView:
+    """The control state of each partition, as far as it was read.
+
+    `confirmed_at` is a reading of the monotonic clock: everything that stood on the log by then has been read.
+    """
+
+    def __init__(self, root_fingerprint: str, partitions: int) -> None:
+        self._folds = [
+            Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
+            for partition in range(partitions)
+        ]
+        self._distinct: list[Control] = [Control()]
+        self.positions = [0] * partitions
+        self.confirmed_at = float("-inf")
+        self._began = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    async def began(self) -> GenesisData:
+        """Wait until every partition has its genesis and all that stood on the log has been read."""
+        await self._began.wait()
+        genesis = self._distinct[0].genesis
+        if genesis is None:
+            raise RuntimeError("began without a genesis")
+        return genesis
+
+    def controls(self) -> Sequence[Control]:
+        """The distinct control states of the partitions: one, except while a record spreads over them."""
+        return self._distinct
+
+    def confirmed_within(self, seconds: float) -> bool:
+        """Whether everything on the log `seconds` ago has been read."""
+        return time.monotonic() - self.confirmed_at <= seconds
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """The organization's attributes, once every partition has them."""
+        found = [control.organizations.get(organization_id) for control in self._distinct]
+        return found[0] if all(found) else None
+
+    def allowed(
+        self, consents: ClientConsents, publisher: Party, recipient: Party, purpose: PurposeOfUse, at: int
+    ) -> list[Allowed]:
+        """`policy.allowed.allowed_now` under each distinct control state: only what all of them permit may cross."""
+        return [allowed_now(consents, control, publisher, recipient, purpose, at) for control in self._distinct]
+
+    def read(self, partition: int, records: Sequence[Any]) -> None:
+        """Fold the control records among aiokafka's `records` of one partition."""
+        fold, changed = self._folds[partition], False
+        for record in records:
+            if record.key is not None and record.key.startswith(_PREFIX):
+                fold.step(record.timestamp, record.key, record.headers, record.value)
+                changed = True
+        self.positions[partition] = records[-1].offset + 1
+        self._moved.set()
+        if changed:
+            self._distinct = _distinct([each.state.control for each in self._folds])
+
+    async def reached(self, ends: Mapping[int, int]) -> None:
+        """Wait until every partition has been read to its end offset."""
+        while any(self.positions[partition] < end for partition, end in ends.items()):
+            self._moved.clear()
+            await self._moved.wait()
+
+    def confirm(self, asked_at: float) -> None:
+        """Note that the log's ends as of `asked_at` (monotonic clock) have been reached."""
+        self.confirmed_at = asked_at
+        if all(control.genesis is not None for control in self._distinct):
+            self._began.set()
+
+
+def _distinct(controls: list[Control]) -> list[Control]:
+    """Equal ones once; the partition of a genesis is the one thing in which they always differ."""
+    found: list[Control] = []
+    for control in controls:
+        if not any(_same(control, one) for one in found):
+            found.append(control)
+    return found
+
+
+def _same(one: Control, other: Control) -> bool:
+    if one.genesis is None or other.genesis is None:
+        return one.genesis is other.genesis
+    return (one.marks, one.in_doubt, one.floor, one.policy_version, one.suspended, one.retired) == (
+        other.marks,
+        other.in_doubt,
+        other.floor,
+        other.policy_version,
+        other.suspended,
+        other.retired,
+    ) and one.genesis.log_id == other.genesis.log_id
+
+
+@asynccontextmanager
+async def followed(bootstrap: str, view: ControlView) -> AsyncIterator[ControlView]:
+    """Keep `view` at the end of the log while the block runs; what it can't read ends the process."""
+    quiet_clients()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, auto_offset_reset="none"
+    )
+    async with consumer:
+        partitions = [TopicPartition(TOPIC, partition) for partition in range(len(view.positions))]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        tasks = [asyncio.create_task(_watched(part(consumer, view))) for part in (_reading, _confirming)]
+        try:
+            yield view
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _watched(part: Any) -> None:  # noqa: ANN401 - a coroutine of either part
+    try:
+        await part
+    except Exception as error:  # noqa: BLE001 - a view that silently stands still would still be asked
+        die("The control records can't be followed:", error)
+
+
+async def _reading(consumer: Any, view: ControlView) -> None:  # noqa: ANN401 - aiokafka is untyped
+    while True:
+        fetched = await consumer.getmany(timeout_ms=1000)
+        for partition, records in fetched.items():
+            view.read(partition.partition, records)
+
+
+async def _confirming(consumer: Any, view: ControlView) -> None:  # noqa: ANN401 - aiokafka is untyped
+    """While the broker is away nothing is confirmed, and who needs it fresh says no."""
+    partitions = list(consumer.assignment())
+    while True:
+        asked_at = time.monotonic()
+        ends = await _ends(consumer, partitions)
+        if ends is not None:
+            await view.reached(ends)
+            view.confirm(asked_at)
+        await asyncio.sleep(CONFIRM_EVERY)
+
+
+async def _ends(consumer: Any, partitions: list[Any]) -> dict[int, int] | None:  # noqa: ANN401 - aiokafka is untyped
+    try:
+        async with asyncio.timeout(1.0):
+            ends = await consumer.end_offsets(partitions)
+            return {partition.partition: end for partition, end in ends.items()}
+    except (TimeoutError, OSError):
+        return None
+    except Exception as error:
+        if type(error).__module__.startswith(("aiokafka", "kafka")):
+            return None
+        raise

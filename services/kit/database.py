@@ -1,0 +1,99 @@
+"""A service's own PostgreSQL database: sessions, its clock, and migrations at start."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from alembic import command, context
+from alembic.config import Config
+from pydantic import SecretStr
+from sqlalchemy import Connection, MetaData, create_engine, func, pool, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+POOL_SIZE: Final = 5
+POOL_OVERFLOW: Final = 5
+CONNECT_SECONDS: Final = 5
+CONNECT_ARGUMENTS: Final[dict[str, Any]] = {"connect_timeout": CONNECT_SECONDS, "options": "-c timezone=UTC"}
+MIGRATION_LOCK: Final = 7_201_865_301
+"""Any constant: one process at a time migrates a database."""
+
+NAMING: Final = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+def new_metadata() -> MetaData:
+    """Make the metadata for one service's tables, with predictable constraint names.
+
+    Every service has its own: `class Table(SQLModel, registry=registry(metadata=METADATA))` is the base of its tables.
+    """
+    return MetaData(naming_convention=NAMING)
+
+
+class Database:
+    """The connection pool of one service."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(
+            url.get_secret_value(),
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=CONNECT_SECONDS,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error names the statement, never a client's data
+            connect_args=CONNECT_ARGUMENTS,
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Give a session that commits when the block ends and rolls back when it raises."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    async def ping(self) -> None:
+        """Return when the database answers; raises otherwise."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+async def now(session: AsyncSession) -> datetime:
+    """Return the database's time of this moment.
+
+    Not PostgreSQL's now(), which is when the transaction began: after waiting for a lock that is the past.
+    """
+    moment: datetime = (await session.scalars(select(func.clock_timestamp()))).one()
+    return moment
+
+
+def migrate(service: str, url: SecretStr) -> None:
+    """Bring a service's tables up to its newest migration, in one transaction, one process at a time. Blocks."""
+    engine = create_engine(url.get_secret_value(), poolclass=pool.NullPool, connect_args=CONNECT_ARGUMENTS)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        command.upgrade(_configuration(service, connection), "head")
+
+
+def run_environment(metadata: MetaData) -> None:
+    """Do what a service's `migrations/env.py` has to do: its whole content is the call of this."""
+    connection: Connection = context.config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
+    context.run_migrations()
+
+
+def _configuration(service: str, connection: Connection) -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", f"services.{service}:migrations")
+    configuration.set_main_option("path_separator", "os")
+    configuration.attributes["connection"] = connection
+    return configuration

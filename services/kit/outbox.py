@@ -1,0 +1,88 @@
+"""The outbox: what a service says on the log, written in the transaction that makes it true, sent by its relay."""
+
+from datetime import datetime
+
+from alembic.operations import Operations
+from msgspec import Struct
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, LargeBinary, Text, func, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel, col
+
+CHANNEL = "outbox"
+
+# One round trip; PostgreSQL delivers the notice when, and only if, the transaction commits.
+_PUT = text(
+    "WITH put AS (INSERT INTO outbox (aggregate, topic, key, partition, body)"
+    " VALUES (:aggregate, :topic, :key, :partition, :body) RETURNING id)"
+    " SELECT id, pg_notify('outbox', '') FROM put"
+)
+_WAKE = text("SELECT pg_notify('outbox', '')")
+
+
+class Outbox(SQLModel, table=True):
+    """A record on its way to the log; the relay deletes it once the log has taken it."""
+
+    __tablename__ = "outbox"
+
+    id: int = Field(sa_type=BigInteger, primary_key=True)
+    aggregate: str = Field(sa_type=Text)
+    topic: str = Field(sa_type=Text)
+    key: bytes = Field(sa_type=LargeBinary)
+    partition: int | None = Field(sa_type=Integer, default=None)
+    body: bytes = Field(sa_type=LargeBinary)
+    parked_reason: str | None = Field(sa_type=Text, default=None)
+    created_at: datetime = Field(sa_type=DateTime)
+
+
+class OutboxRow(Struct, frozen=True):
+    """An outbox row as the relay holds it."""
+
+    id: int
+    aggregate: str
+    topic: str
+    key: bytes
+    partition: int | None
+    body: bytes
+
+
+def create_outbox(op: Operations) -> None:
+    """Make the table, in a migration: `create_outbox(op)`."""
+    op.create_table(
+        "outbox",
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("aggregate", Text, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("key", LargeBinary, nullable=False),
+        Column("partition", Integer),
+        Column("body", LargeBinary, nullable=False),
+        Column("parked_reason", Text),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+    op.create_index(
+        "outbox_parked", "outbox", ["aggregate"], postgresql_where=text("parked_reason IS NOT NULL"), unique=False
+    )
+
+
+async def put(
+    session: AsyncSession, *, topic: str, key: bytes, aggregate: str, body: bytes, partition: int | None = None
+) -> int:
+    """Insert a record into the outbox in the caller's transaction and wake the relay; return the row's id.
+
+    The caller has locked the aggregate's row, so that ids and commits of one aggregate have one order: the order in
+    which its records reach the log, of those with a `partition` (control records) per partition. `body` is what the
+    relay's `prepare` makes the record's value of at the moment it is sent.
+    """
+    row = {"aggregate": aggregate, "topic": topic, "key": key, "partition": partition, "body": body}
+    result = await session.execute(_PUT, row)
+    return int(result.scalar_one())
+
+
+async def unpark(session: AsyncSession, aggregate: str) -> None:
+    """Let the relay try an aggregate again whose row could not be sent, after its cause was mended."""
+    await session.execute(
+        update(Outbox)
+        .where(col(Outbox.aggregate) == aggregate)
+        .values(parked_reason=None)
+        .execution_options(synchronize_session=False)
+    )
+    await session.execute(_WAKE)

@@ -1,0 +1,234 @@
+"""Readers of the log whose rows and position move in one transaction."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from aiokafka.errors import KafkaError
+from faust.contrib.asgi import faust_app_running
+from prometheus_client import Counter, Gauge
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from services.kit import logs
+from services.kit import topics as declarations
+from services.kit.batches import batch_app
+from services.kit.broker import Ends, Record
+from services.kit.database import CONNECT_ARGUMENTS
+from services.kit.ending import die, die_if_failed
+from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton, advance, begin, positions
+from services.kit.runs import Run
+from services.kit.topics import Topic
+
+WATCHED_EVERY = 5.0  # seconds
+
+LAG = Gauge("threshold_reader_lag_records", "Records of the topic that this reader has not applied", ["topic"])
+GAP = Gauge("threshold_reader_gap_seconds", "For how long a record met has been out of reach: alarm at 60", ["topic"])
+DIFFERING = Counter("threshold_reader_differing_copies", "Later copies unlike the first record: alarm", ["topic"])
+
+Apply = Callable[[AsyncSession, Sequence[Record]], Awaitable[None]]
+SourceOffset = Callable[[Record], int]
+
+
+class Mark(Protocol):
+    """How far one partition was applied."""
+
+    @property
+    def next(self) -> int:
+        """The offset that comes next."""
+
+    def take(self, records: Sequence[Record], now: float) -> list[Record]:
+        """Return the records to apply, in order, and move past them."""
+
+    def gap_age(self, now: float) -> float:
+        """Return for how many seconds a record that was met has been out of reach."""
+
+
+class OwnMark:
+    """A mark that is the topic's own offset: what is below it was applied."""
+
+    def __init__(self, next_offset: int) -> None:
+        self.next = next_offset
+
+    def take(self, records: Sequence[Record], now: float) -> list[Record]:  # noqa: ARG002 - no copies, no clock
+        """Return the records from the mark on; raise ValueError if they do not begin there."""
+        new = [record for record in records if record.offset >= self.next]
+        if new and new[0].offset != self.next:
+            raise ValueError(f"Read offset {new[0].offset} where {self.next} comes next.")
+        self.next += len(new)
+        return new
+
+    def gap_age(self, now: float) -> float:  # noqa: ARG002 - there is none
+        """Return 0: a hole raises."""
+        return 0.0
+
+
+class SourceMark:
+    """A mark that is the source's offset, moved by the reading automaton."""
+
+    def __init__(self, next_offset: int, topic: str, source_offset: SourceOffset) -> None:
+        self._automaton = ReadingAutomaton(next_offset)
+        self._topic = topic
+        self._source_offset = source_offset
+
+    @property
+    def next(self) -> int:
+        """The source offset that comes next."""
+        return self._automaton.next
+
+    def take(self, records: Sequence[Record], now: float) -> list[Record]:
+        """Return the records that the automaton applies; raise the alarm for each later copy that differs."""
+        return [record for record in records if self._read(record, now) is Reading.APPLY]
+
+    def gap_age(self, now: float) -> float:
+        """Return for how many seconds a record that was met has been out of reach."""
+        return self._automaton.gap_age(now)
+
+    def _read(self, record: Record, now: float) -> Reading:
+        digest = hashlib.sha256(record.value or b"").digest()
+        reading = self._automaton.read(self._source_offset(record), digest, now)
+        if reading is Reading.DIFFERS:
+            DIFFERING.labels(self._topic).inc()
+            logs.get().error(
+                "later copy differs from the first",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            )
+        return reading
+
+
+class DatabaseReader:
+    """Applies one topic to this service's tables: each record once in effect, in the order of its partition.
+
+    Each run is one transaction: `apply(session, records)` gets the records that are new, then the positions move, then
+    it commits. Without `source_offset` the position is the topic's own offset; with it, for topics derived from
+    another, it is the offset of the record's source, and the reading automaton decides what is new. Kafka's committed
+    offset decides nothing. Anything that raises ends the process.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        topic: str,
+        bootstrap: str,
+        database_url: SecretStr,
+        apply: Apply,
+        *,
+        source_offset: SourceOffset | None = None,
+        topics: Mapping[str, Topic] | None = None,
+        instance: str = "0",
+    ) -> None:
+        declared = declarations.load() if topics is None else topics
+        self._topic = topic
+        self._ends = Ends(bootstrap, topic, declared[topic].partitions)
+        # Its own connection: a burst of requests must not keep the reader from reading.
+        self._engine = create_async_engine(
+            database_url.get_secret_value(),
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=CONNECT_ARGUMENTS,
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._apply = apply
+        self._source_offset = source_offset
+        self._marks: dict[int, Mark] = {}
+        self._read_to: dict[int, int] = {}  # by partition, the topic's own offset up to which all is applied
+        self._progress = asyncio.Event()
+        # One place: two partitions may carry copies of one control record, and their transactions would deadlock.
+        self._app = batch_app(
+            service,
+            bootstrap,
+            topic,
+            self._handle,
+            start_offsets=self._start_offsets,
+            topics=declared,
+            instance=instance,
+            places=1,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["DatabaseReader"]:
+        """Read until the block ends; the run in flight is finished and committed first."""
+        async with self._ends, faust_app_running(self._app):
+            watch = asyncio.create_task(self._watch())
+            watch.add_done_callback(die_if_failed)
+            try:
+                yield self
+            finally:
+                watch.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watch
+        await self._engine.dispose()
+
+    async def reached(self, within: float) -> bool:
+        """Wait until all is applied that stood on the topic when this was called; False after `within` seconds.
+
+        False too when the broker does not say where that is, or another process reads some of the partitions.
+        """
+        try:
+            async with asyncio.timeout(within):
+                ends = await self._ends.now()
+                while any(self._read_to.get(partition, 0) < end for partition, end in ends.items()):
+                    await self._progress.wait()
+        except (TimeoutError, KafkaError):
+            return False
+        return True
+
+    async def ping(self) -> None:
+        """Return when the broker answers; raises otherwise: a check for /readyz."""
+        await self._ends.now()
+
+    async def _handle(self, run: Run) -> None:
+        mark = self._marks[run.partition]
+        before = mark.next
+        if new := mark.take(run.records(), time.monotonic()):
+            async with self._sessions.begin() as session:
+                await self._apply(session, new)
+                await advance(session, self._topic, run.partition, before=before, after=mark.next)
+        self._read_to[run.partition] = run.end
+        progress, self._progress = self._progress, asyncio.Event()
+        progress.set()
+
+    async def _start_offsets(self, assigned: frozenset[int]) -> Mapping[int, int]:
+        async with self._sessions.begin() as session:
+            for partition in sorted(assigned):
+                await begin(session, self._topic, partition)
+            stored = await positions(session, self._topic)
+        # Also right for a source's offset: each earlier source has a record of its own before this one, so the
+        # record of source n stands at n or later.
+        starts = {partition: stored[partition] for partition in assigned}
+        await self._check_on_the_log(starts)
+        self._marks = {partition: self._mark(offset) for partition, offset in starts.items()}
+        self._read_to = dict(starts)
+        return starts
+
+    def _mark(self, next_offset: int) -> Mark:
+        if self._source_offset is None:
+            return OwnMark(next_offset)
+        return SourceMark(next_offset, self._topic, self._source_offset)
+
+    async def _check_on_the_log(self, starts: Mapping[int, int]) -> None:
+        ends = await self._ends.now()
+        for partition, start in starts.items():
+            if start > ends[partition]:
+                die(f"The position of {self._topic}/{partition} is {start}, and the log ends at {ends[partition]}.")
+
+    async def _watch(self) -> None:
+        """Measure the lag, and raise the alarm for a gap that stays open."""
+        while True:
+            with suppress(KafkaError):
+                ends = await self._ends.now()
+                behind = (ends[partition] - read for partition, read in self._read_to.items())
+                LAG.labels(self._topic).set(sum(behind))
+            now = time.monotonic()
+            gap = max((mark.gap_age(now) for mark in self._marks.values()), default=0.0)
+            GAP.labels(self._topic).set(gap)
+            if gap > ALARM_AFTER:
+                logs.get().error("record before one that was met is missing", topic=self._topic, seconds=int(gap))
+            await asyncio.sleep(WATCHED_EVERY)

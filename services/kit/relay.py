@@ -1,0 +1,307 @@
+"""The relay: sends a service's outbox to the log, one relay at a time, nothing lost and nothing overtaken."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import psycopg
+from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from msgspec import Struct
+from prometheus_client import Gauge
+from pydantic import SecretStr
+from sqlalchemy import bindparam, make_url, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from services.kit import logs
+from services.kit.broker import LogProducer, Placed, UnsendableError
+from services.kit.database import CONNECT_ARGUMENTS, CONNECT_SECONDS
+from services.kit.ending import die_if_failed
+from services.kit.lanes import Lanes
+from services.kit.outbox import CHANNEL, OutboxRow
+from services.kit.topics import Topic
+
+IN_FLIGHT = 500  # rows
+HELD = 3 * IN_FLIGHT  # rows in memory: on their way, waiting for their lane, acknowledged and not yet deleted
+HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait
+CONNECTION_ANSWERS_WITHIN = 2.0  # seconds
+RETRY_AFTER = 0.5  # seconds
+MEASURED_EVERY = 2.0  # seconds
+
+# The broker will refuse these records for ever.
+UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+
+BACKLOG = Gauge("threshold_outbox_backlog", "Outbox rows not yet acknowledged by the log", ["service"])
+PARKED = Gauge("threshold_outbox_parked", "Aggregates parked because a row of theirs can't be sent: alarm", ["service"])
+
+_FETCH = text(
+    "SELECT id, aggregate, topic, key, partition, body FROM outbox"
+    " WHERE parked_reason IS NULL AND id <> ALL(:known)"
+    " AND aggregate NOT IN (SELECT aggregate FROM outbox WHERE parked_reason IS NOT NULL)"
+    " ORDER BY id LIMIT :room"
+).bindparams(bindparam("known", type_=ARRAY(BIGINT)))
+_DELETE = text("DELETE FROM outbox WHERE id = ANY(:ids) RETURNING id").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+_PARK = text("UPDATE outbox SET parked_reason = :reason WHERE id = :id")
+_MEASURE = text(
+    "SELECT count(*) FILTER (WHERE parked_reason IS NULL),"
+    " count(DISTINCT aggregate) FILTER (WHERE parked_reason IS NOT NULL) FROM outbox"
+)
+
+
+class Acknowledged(Struct, frozen=True):
+    """A row that the log has taken, and where."""
+
+    row: OutboxRow
+    placed: Placed
+
+
+Prepare = Callable[[OutboxRow], bytes]
+OnAcknowledged = Callable[[AsyncSession, Sequence[Acknowledged]], Awaitable[None]]
+
+
+class Relay:
+    """Sends the outbox of `service` to the log while `running`, as the only one of its database.
+
+    `prepare` makes a row's final value at the moment it is sent; it is called in a thread and must be pure. If it
+    raises, or the record can never be sent, the row's aggregate is parked: it waits, with all that follows of it, until
+    `outbox.unpark`. `acknowledged` is called in the transaction that deletes rows which the log has taken, with each
+    row once, in the order of their lanes. A row may reach the log twice (after a failure of unknown outcome), never
+    not at all, and never first after a successor.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        database_url: SecretStr,
+        bootstrap: str,
+        prepare: Prepare,
+        acknowledged: OnAcknowledged | None = None,
+        *,
+        topics: Mapping[str, Topic] | None = None,
+        delivery_timeout: float = 60.0,
+    ) -> None:
+        self._service = service
+        self._bootstrap = bootstrap
+        self._prepare = prepare
+        self._on_acknowledged = acknowledged
+        self._topics = topics
+        self._delivery_timeout = delivery_timeout
+        url = make_url(database_url.get_secret_value())
+        self._direct_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        # Its own connections: a burst of requests must not keep the relay from sending.
+        self._engine = create_async_engine(
+            url, pool_size=2, max_overflow=0, hide_parameters=True, connect_args=CONNECT_ARGUMENTS
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sendable = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._start_over()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Relay"]:
+        """Relay until the block ends; what is not acknowledged by then is sent by the next relay."""
+        task = asyncio.create_task(self._run())
+        task.add_done_callback(die_if_failed)
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await self._engine.dispose()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with self._leadership() as connection, asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._listen(connection))
+                    tasks.create_task(self._measure())
+                    tasks.create_task(self._keep_books())
+                    tasks.create_task(self._relay())
+            except* (psycopg.OperationalError, OperationalError, TimeoutError) as lost:
+                logs.get().warning("relay lost its database connection", **logs.describe(lost.exceptions[0]))
+            await asyncio.sleep(RETRY_AFTER)
+
+    @asynccontextmanager
+    async def _leadership(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """Wait until this relay is the only one. The lock lives as long as the connection, which `_listen` watches."""
+        connection = await psycopg.AsyncConnection.connect(
+            self._direct_url, autocommit=True, connect_timeout=CONNECT_SECONDS
+        )
+        async with connection:
+            await connection.execute("SELECT pg_advisory_lock(hashtextextended('outbox relay', 0))")
+            await connection.execute(f"LISTEN {CHANNEL}")
+            self._start_over()
+            yield connection
+
+    def _start_over(self) -> None:
+        self._lanes = Lanes(IN_FLIGHT)
+        self._acknowledged: list[Acknowledged] = []
+        self._unsendable: list[tuple[OutboxRow, str]] = []
+        self._producer_failed = False
+        self._more = True
+        self._woken.set()
+
+    async def _listen(self, connection: psycopg.AsyncConnection) -> None:
+        """Wake the relay when a row was put; raise as soon as the connection, and with it the lock, may be lost."""
+        while True:
+            async for _ in connection.notifies(timeout=HEARTBEAT, stop_after=1):
+                pass
+            self._more = True
+            self._woken.set()
+            async with asyncio.timeout(CONNECTION_ANSWERS_WITHIN):
+                await connection.execute("SELECT 1")
+
+    async def _measure(self) -> None:
+        while True:
+            async with self._sessions() as session:
+                backlog, parked = (await session.execute(_MEASURE)).one()
+            BACKLOG.labels(self._service).set(backlog)
+            PARKED.labels(self._service).set(parked)
+            await asyncio.sleep(MEASURED_EVERY)
+
+    async def _relay(self) -> None:
+        while True:
+            producer = await self._connected_producer()
+            try:
+                await self._relay_through(producer)
+            finally:
+                producer.abort()
+            await asyncio.sleep(RETRY_AFTER)
+
+    async def _connected_producer(self) -> LogProducer:
+        while True:
+            try:
+                return await asyncio.to_thread(self._new_producer)
+            except KafkaError as error:
+                logs.get().warning("relay can't reach Kafka", **logs.describe(error))
+                await asyncio.sleep(RETRY_AFTER)
+
+    def _new_producer(self) -> LogProducer:
+        return LogProducer(
+            self._service,
+            self._bootstrap,
+            topics=self._topics,
+            delivery_timeout=self._delivery_timeout,
+            request_timeout=min(10.0, self._delivery_timeout / 2),
+            connect_timeout=2.0,
+        )
+
+    async def _relay_through(self, producer: LogProducer) -> None:
+        """Send until a send fails: the producer may be of no more use then, and the rest start over on a new one."""
+        while not self._producer_failed:
+            if rows := self._lanes.next_to_send():
+                await asyncio.to_thread(self._send, producer, self._lanes, rows, asyncio.get_running_loop())
+            else:
+                await self._sendable.wait()
+            self._sendable.clear()
+        producer.abort()
+        while self._lanes.in_flight:  # their futures fail at once, or had succeeded
+            await self._sendable.wait()
+            self._sendable.clear()
+        self._producer_failed = False
+
+    async def _keep_books(self) -> None:
+        """Keep the outbox and the lanes in step, beside the sending."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await self._settle()
+            await self._fetch()
+
+    async def _settle(self) -> None:
+        """Make the database know what became of the rows."""
+        acknowledged, unsendable = self._acknowledged, self._unsendable
+        if not acknowledged and not unsendable:
+            return
+        self._acknowledged, self._unsendable = [], []
+        try:
+            async with self._sessions.begin() as session:
+                await self._delete(session, acknowledged)
+                for row, reason in unsendable:
+                    await session.execute(_PARK, {"id": row.id, "reason": reason})
+        except OperationalError as error:
+            # The log has them: try again rather than send them again.
+            logs.get().warning("relay can't settle what the log acknowledged", **logs.describe(error))
+            self._acknowledged[:0], self._unsendable[:0] = acknowledged, unsendable
+            await asyncio.sleep(RETRY_AFTER)
+            self._woken.set()
+        else:
+            self._lanes.forget(done.row.id for done in acknowledged)
+            for row, _ in unsendable:
+                self._lanes.park_is_durable(row.aggregate)
+
+    async def _delete(self, session: AsyncSession, acknowledged: Sequence[Acknowledged]) -> None:
+        if not acknowledged:
+            return
+        deleted = set((await session.execute(_DELETE, {"ids": [done.row.id for done in acknowledged]})).scalars())
+        # A row that a relay before this one has settled is not told twice.
+        if self._on_acknowledged and (told := [done for done in acknowledged if done.row.id in deleted]):
+            await self._on_acknowledged(session, told)
+
+    async def _fetch(self) -> None:
+        room = HELD - len(self._lanes.known)
+        if not self._more or room < IN_FLIGHT:
+            return
+        self._more = False
+        async with self._reading.connect() as connection:
+            found = await connection.execute(_FETCH, {"known": list(self._lanes.known), "room": room})
+        rows = [OutboxRow(*row) for row in found]
+        self._more |= len(rows) == room
+        self._lanes.add(rows)
+        self._sendable.set()
+
+    def _send(
+        self, producer: LogProducer, lanes: Lanes, rows: Sequence[OutboxRow], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Hand rows to the producer, in a thread of its own: it may block, and signing takes its time."""
+        for row in rows:
+            if producer.aborted:
+                return  # the lock is lost
+            self._sent(producer, row).add_done_callback(partial(_call_in, loop, self._settled, lanes, row))
+
+    def _sent(self, producer: LogProducer, row: OutboxRow) -> "Future[Placed]":
+        try:
+            return producer.send(row.topic, self._prepared(row), key=row.key, partition=row.partition)
+        except (UnsendableError, KafkaError, ValueError) as error:
+            failed: Future[Placed] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _prepared(self, row: OutboxRow) -> bytes:
+        try:
+            return self._prepare(row)
+        except Exception as error:  # whatever it is, it would be raised again for the same row
+            raise UnsendableError(f"{type(error).__qualname__} when it was prepared") from error
+
+    def _settled(self, lanes: Lanes, row: OutboxRow, outcome: "Future[Placed]") -> None:
+        if lanes is not self._lanes:
+            return  # the lock was lost since, and taken again: what comes late for the lanes of then is void
+        match outcome.exception():
+            case None:
+                lanes.acknowledged(row)
+                self._acknowledged.append(Acknowledged(row, outcome.result()))
+            case UnsendableError() as error:
+                self._park(row, str(error))
+            case error if isinstance(error, UNSENDABLE):
+                self._park(row, type(error).__qualname__)
+                self._producer_failed = True  # a refusal by the broker ends an idempotent producer
+            case _:
+                lanes.failed(row)
+                self._producer_failed = True
+        self._sendable.set()
+        self._woken.set()
+
+    def _park(self, row: OutboxRow, reason: str) -> None:
+        logs.get().error("outbox row can't be sent and parks its aggregate", topic=row.topic, why=reason)
+        self._lanes.park(row)
+        self._unsendable.append((row, reason))
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: object) -> None:
+    with suppress(RuntimeError):  # the loop has ended, and with it the interest in the outcome
+        loop.call_soon_threadsafe(call, *arguments)

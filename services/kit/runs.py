@@ -1,0 +1,160 @@
+"""Runs of records, and the Faust consumer that gives them out and commits only those that were done."""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from services.kit.broker import Record, as_records
+from services.kit.ending import die
+
+if TYPE_CHECKING:
+    from services.kit.batches import BatchApp
+
+SESSION_TIMEOUT = 6.0  # seconds without a heartbeat after which the broker gives the partitions to another process
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of one partition, in order and without a hole, as one fetch brought them.
+
+    `fetched` are aiokafka's own (offset, timestamp, key, value, headers), for the path where each microsecond counts.
+    """
+
+    topic: str
+    partition: int
+    ownership: int
+    fetched: Sequence[Any]
+
+    @property
+    def first(self) -> int:
+        """The offset of its first record."""
+        return int(self.fetched[0].offset)
+
+    @property
+    def end(self) -> int:
+        """The offset after its last record."""
+        return int(self.fetched[-1].offset) + 1
+
+    def records(self) -> list[Record]:
+        """Return the records as the rest of the kit knows them."""
+        return as_records(self.fetched)
+
+    def __repr__(self) -> str:
+        return f"{self.topic}/{self.partition}:{self.first}..{self.end - 1}"
+
+
+class BatchConsumer(driver.Consumer):
+    """Gives out runs, and commits only what `mark_done` said, first in, first out.
+
+    `ownership` changes with every assignment and revocation; a generation id can stay the same under static
+    membership.
+    """
+
+    app: "BatchApp"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own signature
+        super().__init__(*args, **kwargs)
+        self.ownership = 0
+        self._given: dict[TP, deque[int]] = defaultdict(deque)  # the end of each run given out and not yet done
+        self._done: dict[TP, int] = {}  # everything below is durable in the output: what may be committed
+
+    def mark_done(self, run: Run) -> None:
+        """Let the commit move to the end of `run`; die if a run given out before it was not done."""
+        tp = TP(run.topic, run.partition)
+        given = self._given[tp]
+        if not given or given.popleft() != run.end:
+            die(f"{run!r} was done out of order: a run before it was dropped.")
+        self._done[tp] = run.end
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Fetch, and give out one message for each partition's run."""
+        if not self.flow_active:
+            await self.wait(cast(Any, self.can_resume_flow))
+        # Read before the fetch: what was fetched under an ownership that has ended is dropped. That loses nothing,
+        # because Faust seeks (see seek_to_committed) before the flow resumes.
+        ownership = self.ownership
+        fetched, _ = await self._wait_next_records(timeout)
+        for tp, records in (fetched or {}).items():
+            if self.should_stop or not self.flow_active or self.ownership != ownership:
+                return
+            if records:
+                run = Run(tp.topic, tp.partition, ownership, records)
+                # Its offset is the last one, as Faust's own books want.
+                message: Any = self._to_message(tp, records[-1])
+                message.key, message.value = None, run
+                self._given[tp].append(run.end)
+                yield tp, message
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go where the app says that it stands; what was committed decides only if the app does not say."""
+        assigned = self.assignment()
+        if self.app.start_offsets is None:
+            return await super().seek_to_committed()
+        starts = await self.app.start_offsets(frozenset(tp.partition for tp in assigned))
+        offsets = {tp: starts[tp.partition] for tp in assigned}
+        await self.seek_wait(offsets)
+        return offsets
+
+    async def wait_empty(self) -> None:
+        """Wait for the runs in flight and commit: what Faust does before it gives partitions away, and at the end."""
+        await self.app.settled()
+        await self.commit()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let the runs in flight finish, commit, and only then forget the partitions."""
+        await super().on_partitions_revoked(revoked)  # which calls wait_empty
+        self._forget()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin a new ownership (eager rebalancing: always of all partitions)."""
+        self._forget()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Keep the partition in the fetch: with none left getmany sleeps 1 s, and a full queue blocks by itself."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing was taken out by on_buffer_full."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing of a quiet partition: Faust's watchdog takes silence for a fault."""
+
+    @Service.task
+    async def _fence(self) -> None:
+        """End a process that was stopped for so long that another may own its partitions by now."""
+        last = _since_boot()
+        while not self.should_stop:
+            await self.sleep(SESSION_TIMEOUT / 20)
+            now = _since_boot()
+            if now - last > 0.9 * SESSION_TIMEOUT:
+                die(f"The process stood still for {now - last:.1f} s; another may own its partitions.")
+            last = now
+
+    def _forget(self) -> None:
+        self.ownership += 1
+        self._given.clear()
+        self._done.clear()
+
+    # What follows replaces Faust's own bookkeeping of acknowledgements, which would commit what was never done.
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ANN401 - as in Faust
+        return (tp for tp in list(self._done) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        for book in (self._acked, self._acked_index, self._gap):
+            cast(dict[TP, Any], book).pop(tp, None)  # unused: do not let it grow
+        return self._done.get(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Record no gap: to Faust every run looks like one."""
+
+
+def _since_boot() -> float:
+    # Counts while the machine sleeps, which the monotonic clock of Linux does not.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
