@@ -1,0 +1,161 @@
+"""The rule itself: which categories may cross now, by consents in force under the regime; run by both deciders."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from policy.control import Control
+from policy.regimes import Rule, rule
+from schemas.events import ClientConsents, DataCategory, HeldConsent, HeldRevocation, Party, PurposeOfUse
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LIFTING_METHODS = frozenset({"written", "electronic"})
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may cross: per category the consent it rests on (the need rests on none), and why the others may not."""
+
+    rule: Rule
+    grants: dict[DataCategory, HeldConsent]
+    withheld: dict[DataCategory, str]
+    need: bool = False
+    denial: str | None = None
+
+    @property
+    def categories(self) -> frozenset[DataCategory]:
+        """{need} alone means de-identified; empty means nothing at all."""
+        return frozenset(self.grants) | ({"need"} if self.need else frozenset())
+
+    @property
+    def identifiable(self) -> bool:
+        """Whether anything may cross besides the need."""
+        return bool(self.grants)
+
+
+def allowed_now(
+    consents: ClientConsents, control: Control, publisher: Party, recipient: Party, purpose: PurposeOfUse, at: int
+) -> Allowed:
+    """What `publisher` may tell `recipient` about the client for `purpose` at `at` (milliseconds since 1970, UTC)."""
+    return allowed_under(rule(control, publisher, recipient, purpose), consents, at)
+
+
+def allowed_under(
+    found: Rule, consents: ClientConsents, at: int, wanted: Iterable[DataCategory] | None = None
+) -> Allowed:
+    """As `allowed_now`, under a rule already found, for the categories `wanted` (default: all it has terms for)."""
+    wanted = found.terms if wanted is None else wanted
+    denial = found.denial or _denial(found, consents, at)
+    if denial is not None:
+        return Allowed(found, {}, dict.fromkeys(wanted, denial), denial=denial)
+    now = EPOCH + timedelta(milliseconds=at) if consents.grants else EPOCH
+    candidates = [grant for grant in reversed(consents.grants) if _is_for(grant, found)]  # newest first
+    grants: dict[DataCategory, HeldConsent] = {}
+    withheld: dict[DataCategory, str] = {}
+    for category in wanted:
+        if category == "need":
+            continue
+        outcome = _grant_for(category, found, consents, candidates, now)
+        if isinstance(outcome, str):
+            withheld[category] = outcome
+        else:
+            grants[category] = outcome
+    return Allowed(found, grants, withheld, need=found.deidentified is not None or bool(grants))
+
+
+def _denial(found: Rule, consents: ClientConsents, at: int) -> str | None:
+    if consents.in_doubt:
+        return "client-in-doubt"
+    return "excluded" if excluded(consents, found.recipient, at) else None
+
+
+def excluded(consents: ClientConsents, organization: str, at: int) -> bool:
+    """Whether the client wants nothing at all to go to this organization."""
+    return any(
+        organization in exclusion.consent.to and not lifted(exclusion, organization, consents, at)
+        for exclusion in consents.exclusions
+    )
+
+
+def lifted(exclusion: HeldConsent, recipient: str, consents: ClientConsents, at: int) -> bool:
+    """Its recorder's later grant naming the recipient lifts it, for as long as that grant is in force itself."""
+    now = EPOCH + timedelta(milliseconds=at)
+    return any(
+        grant.recorder == exclusion.recorder
+        and grant.order > exclusion.order
+        and grant.consent.method in _LIFTING_METHODS
+        and recipient in grant.consent.to
+        and lapse(grant, now) is None
+        and not any(cuts(each, grant, recipient, None) for each in consents.revocations)
+        for grant in consents.grants
+    )
+
+
+def _grant_for(
+    category: DataCategory, found: Rule, consents: ClientConsents, candidates: list[HeldConsent], now: datetime
+) -> HeldConsent | str:
+    """The newest grant that permits the category, or the reason why the newest that names it does not."""
+    if category not in found.terms:
+        return "no-term"
+    reason = None
+    for grant in candidates:
+        if category in grant.consent.categories:
+            obstacle = _obstacle(grant, category, found, consents, now)
+            if obstacle is None:
+                return grant
+            reason = reason or obstacle
+    if reason is not None:
+        return reason
+    refused = any(_refuses(refusal, category, found) for refusal in consents.refusals)
+    return "refused" if refused else "no-consent"
+
+
+def _obstacle(
+    grant: HeldConsent, category: DataCategory, found: Rule, consents: ClientConsents, now: datetime
+) -> str | None:
+    if any(each.order > grant.order and _refuses(each, category, found) for each in consents.refusals):
+        return "refused"
+    if any(cuts(each, grant, found.recipient, category) for each in consents.revocations):
+        return "revoked"
+    if grant.consent.method not in found.methods:
+        return found.method_reason
+    if found.time_limited and grant.consent.expires_at is None:
+        return "needs-time-limit"
+    return lapse(grant, now)
+
+
+def lapse(grant: HeldConsent, now: datetime) -> str | None:
+    """Why a grant is outside its time, a half-open interval; None if it is within."""
+    if now < grant.consent.valid_from:
+        return "not-yet-valid"
+    if grant.consent.expires_at is not None and now >= grant.consent.expires_at:
+        return "expired"
+    return None
+
+
+def _is_for(held: HeldConsent, found: Rule) -> bool:
+    """Whether the discloser itself recorded it, and it names this recipient and purpose."""
+    consent = held.consent
+    return held.recorder == found.discloser and found.recipient in consent.to and found.purpose in consent.purposes
+
+
+def _refuses(refusal: HeldConsent, category: DataCategory, found: Rule) -> bool:
+    return category in refusal.consent.categories and _is_for(refusal, found)
+
+
+def cuts(held: HeldRevocation, grant: HeldConsent, recipient: str, category: DataCategory | None) -> bool:
+    """Whether a revocation cuts what a grant says of this recipient and category (None: of the recipient as such).
+
+    One that does not say of which consent, recipient or category it is cuts them all.
+    """
+    revocation = held.revocation
+    if held.order <= grant.order:
+        return False
+    match revocation.scope:
+        case "consent":
+            return revocation.consent_id in (None, grant.consent.id)
+        case "recipient":
+            return revocation.recipient in (None, recipient)
+        case "category":
+            return revocation.category in (None, category)
+    return True

@@ -1,0 +1,119 @@
+"""The control state: organizations, agreements in force, signing keys; and how a control record changes it."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas import events
+from schemas.events import Agreement, ControlRestatedData, GenesisData, Organization, SigningKey
+from schemas.records import AgreementSuspended, ControlEvent, ControlRestated, KeyRetired, LogGenesis
+
+POLICY_VERSION = 1
+KEY_PREFIX = "control/"
+
+
+class UnsupportedPolicyVersion(RuntimeError):
+    """The log asks for a policy version that this build does not have: stop, and run a newer build."""
+
+
+class Control(Struct, frozen=True, kw_only=True):
+    """The fold of a partition's control records. `marks`: the highest order applied, per kind and id."""
+
+    genesis: GenesisData | None = None
+    in_doubt: bool = False
+    policy_version: int = POLICY_VERSION
+    floor: int = 0  # the order of the last restatement: whatever widens at or below it is late
+    marks: dict[str, int] = {}
+    organizations: dict[str, Organization] = {}
+    agreements: dict[str, Agreement] = {}
+    suspended: frozenset[str] = frozenset()
+    keys: dict[str, SigningKey] = {}
+    retired: frozenset[str] = frozenset()
+
+
+def control_key(event: ControlEvent) -> str:
+    """The record key that this event must have."""
+    return KEY_PREFIX + _control_id(event)
+
+
+def _control_id(event: ControlEvent) -> str:
+    match event.data:
+        case events.OrganizationData(organization=one) | events.AgreementData(agreement=one) | events.KeyData(key=one):
+            return one.id
+        case events.AgreementSuspendedData(agreement_id=id_) | events.KeyRetiredData(retired_key_id=id_):
+            return id_
+        case events.PolicyData():
+            return "policy"
+        case events.ControlRestatedData():
+            return "restated"
+        case events.GenesisData():
+            return "genesis"
+
+
+def _mark_name(event: ControlEvent) -> str:
+    """Marks are kept per kind too, so that an organization cannot shadow an agreement that has its id."""
+    kind = str(type(event).__struct_config__.tag).split(".")[0]
+    return f"{kind}/{_control_id(event)}"
+
+
+def apply(control: Control, event: ControlEvent) -> Control | None:
+    """The state after `event` (whose signature fits); None if it is late.
+
+    Only widenings are late: a copy of an older record, by whomever, must not bring back what was narrowed.
+    """
+    name, order = _mark_name(event), event.data.order
+    restates = isinstance(event, ControlRestated)
+    mark = max(control.floor, *(control.marks.values() if restates else [control.marks.get(name, 0)]))
+    if order <= mark and not isinstance(event, AgreementSuspended | KeyRetired):
+        return None
+    changed = _changed(control, event)
+    if changed is None or restates:
+        return changed
+    return replace(changed, marks={**changed.marks, name: max(mark, order)})
+
+
+def _changed(control: Control, event: ControlEvent) -> Control | None:  # noqa: PLR0911 - one for each kind of record
+    """None for what was suspended or retired: that is for ever."""
+    match event.data:
+        case events.OrganizationData(organization=organization):
+            return replace(control, organizations={**control.organizations, organization.id: organization})
+        case events.AgreementData(agreement=agreement) if agreement.id not in control.suspended:
+            return replace(control, agreements={**control.agreements, agreement.id: agreement})
+        case events.AgreementSuspendedData(agreement_id=id_):
+            agreements = {**control.agreements}
+            agreements.pop(id_, None)
+            return replace(control, agreements=agreements, suspended=control.suspended | {id_})
+        case events.KeyData(key=key) if key.id not in control.retired:
+            return replace(control, keys={**control.keys, key.id: key})
+        case events.KeyRetiredData(retired_key_id=id_):
+            keys = {**control.keys}
+            keys.pop(id_, None)
+            return replace(control, keys=keys, retired=control.retired | {id_})
+        case events.PolicyData(policy_version=version):
+            return replace(control, policy_version=_supported(version))
+        case events.ControlRestatedData() as data:
+            return _restated(control, data)
+    return None
+
+
+def _restated(control: Control, data: ControlRestatedData) -> Control:
+    return replace(
+        control,
+        in_doubt=False,
+        floor=data.order,
+        marks={},
+        policy_version=_supported(data.policy_version),
+        organizations={one.id: one for one in data.organizations},
+        agreements={one.id: one for one in data.agreements if one.id not in control.suspended},
+        keys={one.id: one for one in data.keys if one.id not in control.retired},
+    )
+
+
+def with_genesis(genesis: LogGenesis) -> Control:
+    """The state after the record at offset 0."""
+    return Control(genesis=genesis.data, policy_version=_supported(genesis.data.policy_version))
+
+
+def _supported(version: int) -> int:
+    if version != POLICY_VERSION:
+        raise UnsupportedPolicyVersion(f"policy version {version}; this build has {POLICY_VERSION}")
+    return version

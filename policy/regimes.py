@@ -1,0 +1,118 @@
+"""The legal regime: what agreements and law say of a publisher, a recipient and a purpose, before any consent."""
+
+from dataclasses import dataclass, field
+
+from policy.control import Control
+from schemas.events import ConsentMethod, DataCategory, Organization, Party, Project, PurposeOfUse
+
+RECEIVING_KINDS = frozenset({"provider", "coordinator"})
+ANY_METHOD: frozenset[ConsentMethod] = frozenset({"written", "electronic", "verbal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a consent could permit at most, and what it must be like.
+
+    `terms`: per category the agreement whose term covers it. `deidentified`: the agreement that lets the need alone
+    cross. With a `denial` nothing crosses, whatever the consents say.
+    """
+
+    denial: str | None = None
+    recipient: str = ""
+    discloser: str = ""
+    purpose: PurposeOfUse = "care-coordination"
+    terms: dict[DataCategory, str] = field(default_factory=dict)
+    deidentified: str | None = None
+    methods: frozenset[ConsentMethod] = ANY_METHOD
+    method_reason: str = ""
+    time_limited: bool = False
+    obligations: tuple[str, ...] = ()
+
+
+def rule(control: Control, publisher: Party, recipient: Party, purpose: PurposeOfUse) -> Rule:
+    """The rule for what `publisher` may tell `recipient` for `purpose` under this control state."""
+    denial = _denial(control, publisher, recipient)
+    if denial is not None:
+        return Rule(denial=denial)
+    terms, deidentified = _terms(control, publisher.organization, recipient.organization, purpose)
+    if not terms and deidentified is None:
+        return Rule(denial="no-agreement")
+    sender, receiver = control.organizations[publisher.organization], control.organizations[recipient.organization]
+    methods, method_reason = _methods(sender, publisher.project)
+    return Rule(
+        recipient=receiver.id,
+        discloser=sender.id,
+        purpose=purpose,
+        terms=terms,
+        deidentified=deidentified,
+        methods=methods,
+        method_reason=method_reason,
+        time_limited=sender.victim_service_provider,
+        obligations=_obligations(sender, publisher.project, receiver, recipient.project),
+    )
+
+
+def _denial(control: Control, publisher: Party, recipient: Party) -> str | None:
+    if control.in_doubt:
+        return "control-in-doubt"
+    for party in (publisher, recipient):
+        organization = control.organizations.get(party.organization)
+        if organization is None:
+            return "unknown-organization"
+        if party.project is not None and all(one.id != party.project for one in organization.projects):
+            return "unknown-project"
+    if publisher.organization == recipient.organization:
+        return "same-organization"
+    if control.organizations[recipient.organization].kind not in RECEIVING_KINDS:
+        return "never-a-recipient"
+    return None
+
+
+def _terms(
+    control: Control, sender: str, receiver: str, purpose: PurposeOfUse
+) -> tuple[dict[DataCategory, str], str | None]:
+    """Per category the first agreement, by id, whose single term covers it; terms of two agreements never add up."""
+    terms: dict[DataCategory, str] = {}
+    deidentified = None
+    for id_, agreement in sorted(control.agreements.items()):
+        for term in agreement.terms if {sender, receiver} <= set(agreement.parties) else ():
+            if sender in term.from_ and receiver in term.to and purpose in term.purposes:
+                terms = dict.fromkeys(term.categories, id_) | terms
+                if term.deidentified and deidentified is None:
+                    deidentified = id_
+    terms.pop("need", None)  # the need follows from `deidentified`, or goes along with another category
+    return terms, deidentified
+
+
+def _methods(sender: Organization, project: str | None) -> tuple[frozenset[ConsentMethod], str]:
+    if sender.victim_service_provider:
+        return frozenset({"written"}), "needs-written-release"
+    if _is_part2(sender, project):
+        return frozenset({"written", "electronic"}), "needs-written-consent"
+    return ANY_METHOD, ""
+
+
+def _obligations(
+    sender: Organization, sending: str | None, receiver: Organization, receiving: str | None
+) -> tuple[str, ...]:
+    found = []
+    if _is_part2(sender, sending):
+        found.append("42-cfr-2.32")
+    if sender.victim_service_provider and _takes_part_in_hmis(receiver, receiving):
+        found.append("do-not-enter-in-hmis")
+    return tuple(found)
+
+
+def _is_part2(organization: Organization, project: str | None) -> bool:
+    return any(one.part2_program for one in _projects(organization, project))
+
+
+def _takes_part_in_hmis(organization: Organization, project: str | None) -> bool:
+    """An organization that named no project and registered none might keep an HMIS: the strictest reading."""
+    projects = _projects(organization, project)
+    return not projects or any(one.hmis_participation == "hmis" for one in projects)
+
+
+def _projects(organization: Organization, project: str | None) -> list[Project]:
+    """The project named; all of the organization's where none is, so that the strictest of them binds."""
+    return [one for one in organization.projects if project in (None, one.id)]

@@ -1,0 +1,227 @@
+"""One record in, one record out: folds a record into its partition's state and gives the disclosure that answers it."""
+
+import hashlib
+import struct
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from policy import canonical, consents, control
+from policy.decide import Case, decide
+from policy.murmur2 import partition_of
+from policy.parse import Refused, check_key, check_signature, is_genesis, keys_in_doubt, parse, type_of
+from policy.state import BY_ID, BY_REFERENCE, ClientState, PartitionState, ReferralState, Rules
+from schemas.events import Envelope, ReferralData
+from schemas.records import (
+    ConsentEvent,
+    ControlEvent,
+    ControlRecord,
+    Decision,
+    DisclosedEvent,
+    Disclosure,
+    LogGenesis,
+    ReferralEvent,
+    ReferralEvents,
+    ReferralRequested,
+    ReferralUpdated,
+    SignedEvent,
+)
+
+Headers = Iterable[tuple[str, bytes]]
+_DIGEST = b'"digest":"%b"'  # a quote inside a string is escaped, so this can only be the field itself
+_NO_DIGEST = "0" * 64
+_KNOWS = {"permit": BY_ID, "deidentified": BY_REFERENCE}
+
+
+class Fold:
+    """A partition's state with what may be forgotten: the rules found under the control state in force."""
+
+    def __init__(self, state: PartitionState) -> None:
+        self.state = state
+        self._rules = Rules(state.control)
+
+    def step(self, timestamp: int, key: bytes | None, headers: Headers, value: bytes | None) -> bytes:
+        """The canonical disclosure for the partition's next record.
+
+        `timestamp` is its LogAppendTime in milliseconds since 1970. Never raises for what a record contains; raises
+        control.UnsupportedPolicyVersion where a newer build must take over.
+        """
+        state = self.state
+        state.at = max(state.at, timestamp)
+        value_hash = hashlib.sha256(value or b"").digest()
+        try:
+            name = _text(key)
+            event = parse(value)
+            result, decisions = self._take(event, name, value_hash)
+        except Refused as refusal:
+            self._doubt(key, value)
+            result, decisions, event = refusal.code, (), None
+        source = source_hash(timestamp, key, headers, value_hash, value is None)
+        disclosed = event if isinstance(event, ReferralEvent) else None
+        return self._answer(source, result, decisions, disclosed)
+
+    def _take(
+        self, event: ReferralEvents | SignedEvent, key: str, value_hash: bytes
+    ) -> tuple[str, tuple[Decision, ...]]:
+        if self.state.control.genesis is None:
+            return self._begin(event, key), ()
+        check_key(event, key)
+        if isinstance(event, ControlRecord):
+            return self._control(event, key), ()
+        if key not in self.state.clients and not self._placed(key):
+            raise Refused("misplaced")
+        if not isinstance(event, ReferralEvent):
+            return self._consent(event, key), ()
+        return self._referral(event, self.state.client(key), value_hash)
+
+    def _begin(self, event: ReferralEvents | SignedEvent, key: str) -> str:
+        state = self.state
+        if state.next or not isinstance(event, LogGenesis):
+            raise Refused("no-genesis")
+        if not is_genesis(event, key, state.partition, state.root_fingerprint):
+            raise Refused("no-genesis")
+        state.control = control.with_genesis(event)
+        self._rules = self._rules.under(state.control)
+        return "applied"
+
+    def _control(self, event: ControlEvent, key: str) -> str:
+        if isinstance(event, LogGenesis):
+            raise Refused("second-genesis")
+        check_signature(event, key, self.state.control)
+        changed = control.apply(self.state.control, event)
+        if changed is None:
+            return "late"
+        self.state.control = changed
+        self._rules = self._rules.under(changed)
+        return "applied"
+
+    def _consent(self, event: ConsentEvent, key: str) -> str:
+        check_signature(event, key, self.state.control)
+        client = self.state.client(key)
+        changed = consents.apply(client.consents, event)
+        if changed is None:
+            return "late"
+        client.consents = changed
+        return "applied"
+
+    def _referral(
+        self, event: ReferralEvents, client: ClientState, value_hash: bytes
+    ) -> tuple[str, tuple[Decision, ...]]:
+        referral = _referral_of(event, client)
+        told = _positions_told(event, referral)
+        if client.remembers(value_hash):
+            return "duplicate", ()
+        client.referrals[event.data.referral.id] = referral
+        referral.historical |= event.data.historical
+        case = Case(event, client, referral, self._rules, self.state.at)
+        decisions = tuple([decide(case, position) for position in told])
+        for position, decision in zip(told, decisions, strict=True):
+            known = _KNOWS.get(decision.verdict, 0)
+            if known > referral.known[position]:
+                referral.known = referral.known[:position] + bytes([known]) + referral.known[position + 1 :]
+        return "decided", decisions
+
+    def _placed(self, key: str) -> bool:
+        genesis = self.state.control.genesis
+        return genesis is not None and partition_of(key.encode(), genesis.partitions) == self.state.partition
+
+    def _doubt(self, key: bytes | None, value: bytes | None) -> None:
+        """A record that failed may have narrowed: nothing of whoever it may have been about crosses until restated."""
+        state = self.state
+        for name in keys_in_doubt((key or b"").decode(errors="replace"), value):
+            if name == control.KEY_PREFIX:
+                state.control = replace(state.control, in_doubt=True)
+                self._rules = self._rules.under(state.control)
+            elif name in state.clients or self._placed(name):
+                client = state.client(name)
+                client.consents = replace(client.consents, in_doubt=True)
+
+    def _answer(
+        self, source: bytes, result: str, decisions: tuple[Decision, ...], event: ReferralEvents | None
+    ) -> bytes:
+        state = self.state
+        told = tuple([decision for decision in decisions if decision.verdict != "deny"])
+        disclosure = Disclosure(
+            source_offset=state.next,
+            source_sha256=source.hex(),
+            policy_version=state.control.policy_version,
+            at=state.at,
+            result=result,
+            digest=_NO_DIGEST,
+            event=_disclosed(event) if event is not None and told else None,
+            decisions=decisions,
+            sealed=_permitted_boxes(event.data, told) if event is not None and told else (),
+        )
+        undigested = canonical.encode(disclosure)
+        state.digest = hashlib.sha256(state.digest + source + hashlib.sha256(undigested).digest()).digest()
+        state.next += 1
+        return undigested.replace(_DIGEST % _NO_DIGEST.encode(), _DIGEST % state.digest.hex().encode(), 1)
+
+
+def source_hash(timestamp: int, key: bytes | None, headers: Headers, value_hash: bytes, absent: bool) -> bytes:
+    """sha256 over a record as the broker keeps it; every part is preceded by its length, -1 for an absent one."""
+    parts = [struct.pack(">qi", timestamp, -1 if key is None else len(key)), key or b""]
+    for header, content in headers:
+        name = header.encode()
+        parts += [struct.pack(">i", len(name)), name, struct.pack(">i", len(content or b"")), content or b""]
+    parts += [b"absent" if absent else b"value", value_hash]
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def _referral_of(event: ReferralEvents, client: ClientState) -> ReferralState:
+    data = event.data
+    referral = client.referrals.get(data.referral.id)
+    if referral is None:
+        if not isinstance(event, ReferralRequested):
+            raise Refused("unknown-referral")
+        known = bytes(len(data.recipients))
+        return ReferralState(
+            originator=data.referral.originator,
+            purpose=data.purpose,
+            recipients=data.recipients,
+            known=known,
+        )
+    same = (referral.originator, referral.purpose, referral.recipients)
+    if same != (data.referral.originator, data.purpose, data.recipients):
+        raise Refused("referral-changed")
+    return referral
+
+
+def _positions_told(event: ReferralEvents, referral: ReferralState) -> list[int]:
+    """The recipients' positions if the originator publishes, the publisher's own (its originator is told) otherwise.
+
+    Boxes are the originator's, down to its project: another project's data would be under another regime.
+    """
+    publisher = event.data.publisher.organization
+    boxes = isinstance(event, ReferralRequested | ReferralUpdated) or event.data.sealed
+    if boxes and event.data.publisher != referral.originator:
+        raise Refused("not-the-originator")
+    if publisher == referral.originator.organization:
+        return list(range(len(referral.recipients)))
+    positions = [index for index, one in enumerate(referral.recipients) if one.organization == publisher]
+    if not positions:
+        raise Refused("not-a-party")
+    return positions[:1]
+
+
+def _permitted_boxes(data: ReferralData, told: tuple[Decision, ...]) -> tuple[Envelope, ...]:
+    """The boxes permitted to anyone, once; of each category the one of the newest envelope."""
+    wanted = {category for decision in told for category in decision.categories}
+    kept = []
+    for envelope in sorted(data.sealed, key=lambda one: one.seq, reverse=True):
+        boxes = {category: box for category, box in envelope.boxes.items() if category in wanted}
+        if boxes:
+            wanted.difference_update(boxes)
+            kept.append(replace(envelope, boxes=boxes))
+    return tuple(kept)
+
+
+def _disclosed(event: ReferralEvents) -> DisclosedEvent:
+    return DisclosedEvent(id=event.id, type=type_of(event), time=event.time, data=replace(event.data, sealed=()))
+
+
+def _text(key: bytes | None) -> str:
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        raise Refused("wrong-key") from None

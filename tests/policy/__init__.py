@@ -1,0 +1,1 @@
+"""The policy: cases as tables, mutations, properties, and the golden log."""
