@@ -1,0 +1,197 @@
+"""HTTP: organizations, projects, contacts, credentials, identifier systems, agreements."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response, status
+from sqlalchemy import select
+from sqlmodel import col
+
+from services.governance import agreements, bodies, directory, store
+from services.governance.custodian import Suspensions
+from services.governance.model import AgreementStatus
+from services.kit.auth import Principal, Scope, requires, service_only
+from services.kit.database import Database
+from services.kit.idempotency import Once
+from services.kit.pages import Page, PageRequest
+from services.kit.problems import Problem
+from services.kit.waiting import Wait, until
+
+router = APIRouter()
+
+Admin = Annotated[Principal, requires(Scope.ADMIN)]
+Anyone = Annotated[Principal, requires()]
+# Who speaks for an organization may register its projects; whoever refers clients, also whom to call back.
+Registrar = Annotated[Principal, requires(Scope.ADMIN, Scope.AGREEMENTS_APPROVE)]
+ContactRegistrar = Annotated[Principal, requires(Scope.ADMIN, Scope.AGREEMENTS_APPROVE, Scope.REFERRALS_WRITE)]
+Party = Annotated[Principal, requires(Scope.ADMIN, Scope.AGREEMENTS_APPROVE)]
+Approver = Annotated[Principal, requires(Scope.AGREEMENTS_APPROVE)]
+
+SECRET = frozenset({"client_secret"})
+
+
+@router.post("/organizations", status_code=status.HTTP_201_CREATED)
+async def create_organization(body: bodies.NewOrganization, caller: Admin, once: Once) -> bodies.Organization:
+    """Register an organization."""
+    return await once(caller, bodies.Organization, lambda session: directory.add_organization(session, body))
+
+
+@router.get("/organizations")
+async def list_organizations(request: Request, caller: Anyone, page: PageRequest) -> Page[bodies.Organization]:
+    """List the community's organizations, without projects and contacts."""
+    del caller
+    async with _database(request).transaction() as session:
+        query = page.window(select(store.Organization), col(store.Organization.id))
+        rows = (await session.scalars(query)).all()
+    return page.page(rows, lambda row: row.id, lambda row: directory.organization_view(row, [], None))
+
+
+@router.get("/organizations/{organization_id}")
+async def read_organization(organization_id: str, request: Request, caller: Anyone) -> bodies.Organization:
+    """Show an organization and its projects, to itself and the administrator also its contacts."""
+    async with _database(request).transaction() as session:
+        row = await store.organization(session, organization_id)
+        own = caller.is_admin or caller.organization == organization_id
+        contacts = await store.contacts(session, organization_id) if own else None
+        return directory.organization_view(row, await store.projects(session, organization_id), contacts)
+
+
+@router.patch("/organizations/{organization_id}")
+async def change_organization(
+    organization_id: str, body: bodies.OrganizationChange, request: Request, caller: Admin
+) -> bodies.Organization:
+    """Change an organization's attributes."""
+    del caller
+    async with _database(request).transaction() as session:
+        return await directory.change_organization(session, organization_id, body)
+
+
+@router.post("/organizations/{organization_id}/projects", status_code=status.HTTP_201_CREATED)
+async def create_project(
+    organization_id: str, body: bodies.NewProject, caller: Registrar, once: Once
+) -> bodies.Project:
+    """Register a project of the caller's own organization, or as the administrator of any."""
+    _own(caller, organization_id)
+    return await once(caller, bodies.Project, lambda session: directory.add_project(session, organization_id, body))
+
+
+@router.post("/organizations/{organization_id}/contacts", status_code=status.HTTP_201_CREATED)
+async def create_contact(
+    organization_id: str, body: bodies.NewContact, caller: ContactRegistrar, once: Once
+) -> bodies.Contact:
+    """Register a member of staff to call back, of the caller's own organization, or as the administrator of any."""
+    _own(caller, organization_id)
+    return await once(caller, bodies.Contact, lambda session: directory.add_contact(session, organization_id, body))
+
+
+@router.post("/organizations/{organization_id}/credentials", status_code=status.HTTP_201_CREATED)
+async def create_credential(
+    organization_id: str, body: bodies.NewCredential, caller: Admin, once: Once
+) -> bodies.Credential:
+    """Make an API client for an organization. Its secret is in this answer only, not in a repetition's."""
+    return await once(
+        caller,
+        bodies.Credential,
+        lambda session: directory.add_credential(session, organization_id, body),
+        secret=SECRET,
+    )
+
+
+@router.delete("/organizations/{organization_id}/credentials/{client_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_credential(organization_id: str, client_id: str, request: Request, caller: Admin) -> None:
+    """Take an API client away; tokens it already has end within ten minutes."""
+    del caller
+    async with _database(request).transaction() as session:
+        await directory.revoke_credential(session, organization_id, client_id)
+
+
+@router.post("/identifier-systems", status_code=status.HTTP_201_CREATED)
+async def create_identifier_system(
+    body: bodies.NewIdentifierSystem, caller: Admin, once: Once
+) -> bodies.IdentifierSystem:
+    """Register a client index and the organizations that lawfully share it."""
+    return await once(caller, bodies.IdentifierSystem, lambda session: directory.add_identifier_system(session, body))
+
+
+@router.get("/identifier-systems/{system_id}")
+async def read_identifier_system(
+    system_id: str, request: Request, caller: Annotated[str, service_only("consent")]
+) -> bodies.IdentifierSystem:
+    """Tell the consent service who shares a client index."""
+    del caller
+    async with _database(request).transaction() as session:
+        found = await session.get(store.IdentifierSystem, system_id)
+    if found is None:
+        raise Problem("not-found")
+    return bodies.IdentifierSystem(id=found.id, organizations=found.organizations)
+
+
+@router.post("/agreements", status_code=status.HTTP_201_CREATED)
+async def create_agreement(body: bodies.NewAgreement, caller: Party, once: Once) -> bodies.Agreement:
+    """Propose a data-sharing agreement; it binds nobody until its parties have approved it."""
+    return await once(caller, bodies.Agreement, lambda session: agreements.propose(session, caller, body))
+
+
+@router.get("/agreements/{agreement_id}")
+async def read_agreement(agreement_id: str, request: Request, caller: Anyone) -> bodies.Agreement:
+    """Show an agreement to its parties and the administrator."""
+    async with _database(request).transaction() as session:
+        return await agreements.read(session, caller, agreement_id)
+
+
+@router.post("/agreements/{agreement_id}/approvals")
+async def approve_agreement(
+    agreement_id: str, request: Request, caller: Approver, wait: Wait, body: bodies.Decision | None = None
+) -> bodies.Agreement:
+    """Approve for the caller's organization; the deciding approval activates. `Prefer: wait` waits for `active`."""
+    async with _database(request).transaction() as session:
+        approved = await agreements.approve(session, caller, agreement_id, body.actor if body else None)
+    if approved.status != "activating":
+        return approved
+    return await _reached(request, caller, approved, "active", wait)
+
+
+@router.post("/agreements/{agreement_id}/suspension")
+async def suspend_agreement(
+    agreement_id: str,
+    request: Request,
+    response: Response,
+    caller: Party,
+    wait: Wait,
+    body: bodies.Decision | None = None,
+) -> bodies.Agreement:
+    """Suspend an agreement: 200 once nobody decides by it any more, else 202. `Prefer: wait` waits for it."""
+    del body
+    async with _database(request).transaction() as session:
+        requested = await agreements.suspend(session, caller, agreement_id)
+    suspensions: Suspensions = request.app.state.suspensions
+    suspensions.requested()
+    reached = await _reached(request, caller, requested, "suspended", wait)
+    if reached.status != "suspended":
+        response.status_code = status.HTTP_202_ACCEPTED
+    return reached
+
+
+async def _reached(
+    request: Request, caller: Principal, agreement: bodies.Agreement, wanted: AgreementStatus, wait: int
+) -> bodies.Agreement:
+    """Wait for a status and return the agreement, whether it reached it or not."""
+    latest = agreement
+
+    async def check() -> bodies.Agreement | None:
+        nonlocal latest
+        async with _database(request).transaction() as session:
+            latest = await agreements.read(session, caller, agreement.id)
+        return latest if latest.status == wanted else None
+
+    await until(check, wait)
+    return latest
+
+
+def _own(caller: Principal, organization_id: str) -> None:
+    if not caller.is_admin and caller.organization != organization_id:
+        raise Problem("not-found")
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database

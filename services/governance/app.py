@@ -1,0 +1,48 @@
+"""Governance's composition root."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+
+from services.governance import api, genesis, oauth, records, store
+from services.governance.custodian import Suspensions, positions_from
+from services.governance.settings import GovernanceSettings
+from services.kit import topics
+from services.kit.clients import opened
+from services.kit.database import Database
+from services.kit.keys import signing_key_id
+from services.kit.relay import Relay
+from services.kit.service import create_service
+from services.kit.signing import Signer
+
+NAME: Final = "governance"
+
+
+def create_app() -> FastAPI:
+    """Make governance's application from the environment."""
+    return compose(GovernanceSettings.read(NAME))
+
+
+def compose(settings: GovernanceSettings) -> FastAPI:
+    """Make governance's application: it begins the log, relays its records, and confirms suspensions."""
+    database = Database(settings.database_url)
+
+    @asynccontextmanager
+    async def governing(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(topics.require, settings.kafka, NAME)
+        topic = topics.load()[records.TOPIC]
+        log_id = await store.begun_log(database, lambda found: genesis.ensure(settings, found, topic))
+        async with opened(settings, "consent") as custodian:
+            app.state.suspensions = Suspensions(database, positions_from(custodian))
+            async with _relay(settings, log_id).running(), app.state.suspensions.running():
+                yield
+
+    return create_service(settings, routers=[api.router, oauth.router], database=database, pieces=[governing])
+
+
+def _relay(settings: GovernanceSettings, log_id: str) -> Relay:
+    signer = Signer(signing_key_id(settings.governance_signing_key.public_key()), settings.governance_signing_key)
+    return Relay(NAME, settings.database_url, settings.kafka, records.signing(signer, log_id), records.acknowledged)

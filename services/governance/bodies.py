@@ -1,0 +1,229 @@
+"""What governance's API takes and answers."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from schemas.codes import ProjectType
+from schemas.events import DataCategory, OrganizationKind, PurposeOfUse
+from schemas.fields import Email, LanguageTag, Phone
+from services.governance.model import AgreementStatus
+from services.kit.auth import Scope
+from services.kit.problems import refusal
+
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+    ),
+]
+Participation = Literal["none", "hmis", "comparable_database"]
+Organizations = Annotated[list[Code], Field(min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    """A body that refuses what it does not know and never repeats what was sent."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Actor(Body):
+    """The person behind the API client: an opaque id of the organization's own, and a role."""
+
+    id: Code
+    role: Code
+
+
+class Writing(Body):
+    """A writing body: names, if it wants, who is behind the API client."""
+
+    actor: Actor | None = None
+
+
+class NewOrganization(Writing):
+    """An organization to register."""
+
+    id: Code
+    name: Name
+    kind: OrganizationKind
+    victim_service_provider: bool
+    hipaa_covered: bool
+    test: bool = False
+
+
+class OrganizationChange(Writing):
+    """What is to change of an organization."""
+
+    name: Name | None = None
+    kind: OrganizationKind | None = None
+    victim_service_provider: bool | None = None
+    hipaa_covered: bool | None = None
+    test: bool | None = None
+
+
+class NewProject(Writing):
+    """A project to register (HUD 2.02, 2.08)."""
+
+    id: Code
+    name: Name
+    project_type: ProjectType
+    part2_program: bool
+    hmis_participation: Participation
+    confidential: bool = False
+
+
+class Project(Body):
+    """A project."""
+
+    id: str
+    name: str
+    project_type: int
+    part2_program: bool
+    hmis_participation: Participation
+    confidential: bool
+
+
+class NewContact(Writing):
+    """A member of staff to call back; never a client."""
+
+    id: Code
+    name: Name
+    phone: Phone | None = None
+    email: Email | None = None
+    languages: Annotated[list[LanguageTag], Field(max_length=20)] = []
+
+
+class Contact(Body):
+    """A contact."""
+
+    id: str
+    name: str
+    phone: str | None
+    email: str | None
+    languages: list[str]
+
+
+class Organization(Body):
+    """An organization; `contacts` only for itself and the administrator."""
+
+    id: str
+    name: str
+    kind: OrganizationKind
+    victim_service_provider: bool
+    hipaa_covered: bool
+    test: bool
+    projects: list[Project] = []
+    contacts: list[Contact] | None = None
+
+
+class NewCredential(Writing):
+    """An API client to make for an organization."""
+
+    name: Name
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+
+    @model_validator(mode="after")
+    def _never_admin(self) -> Self:
+        if Scope.ADMIN in self.scopes:
+            raise refusal("must not give an organization the scope admin")
+        return self
+
+
+class Credential(Body):
+    """An API client; its secret is shown once, when it is made."""
+
+    client_id: str
+    client_secret: str | None = None
+    name: str
+    scopes: list[Scope]
+
+
+class Token(Body):
+    """An access token (RFC 6749 section 5.1); `expires_in` in seconds."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - its type
+    expires_in: int
+
+
+class NewIdentifierSystem(Writing):
+    """A client index that organizations lawfully share."""
+
+    id: Code
+    organizations: Organizations
+
+    @model_validator(mode="after")
+    def _not_local(self) -> Self:
+        if self.id == "local":
+            raise refusal("must not be local: that is every organization's own system")
+        return self
+
+
+class IdentifierSystem(Body):
+    """A client index and who shares it."""
+
+    id: str
+    organizations: list[str]
+
+
+class Activation(Body):
+    """How an agreement is decided: by all parties."""
+
+    rule: Literal["all"] = "all"
+
+
+class Term(Body):
+    """Who may share what with whom, for what."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True, validate_by_alias=True)
+
+    from_: Annotated[Organizations, Field(alias="from")]
+    to: Organizations
+    purposes: Annotated[list[PurposeOfUse], Field(min_length=1)]
+    categories: list[DataCategory] = []
+    deidentified: bool = False
+
+    @model_validator(mode="after")
+    def _shares_something(self) -> Self:
+        if not self.categories and not self.deidentified:
+            raise refusal("must name categories or be deidentified")
+        return self
+
+
+class NewAgreement(Writing):
+    """A data-sharing agreement to propose."""
+
+    title: Name
+    parties: Annotated[list[Code], Field(min_length=2, max_length=200)]
+    activation: Activation = Activation()
+    terms: Annotated[list[Term], Field(min_length=1, max_length=100)]
+
+
+class Decision(Writing):
+    """A party's word; the body may be left out."""
+
+
+class Approval(Body):
+    """That a party has approved, and when."""
+
+    organization: str
+    approved_at: datetime
+
+
+class Agreement(Body):
+    """A data-sharing agreement and where it stands."""
+
+    id: str
+    version: int
+    title: str
+    status: AgreementStatus
+    parties: list[str]
+    activation: Activation
+    terms: list[Term]
+    approvals: list[Approval]
+    created_at: datetime
+    decided_at: datetime | None
+    suspension_requested_at: datetime | None
+    suspended_at: datetime | None

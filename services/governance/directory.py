@@ -1,0 +1,151 @@
+"""Registers organizations, their projects, contacts and credentials, and announces each change of an organization."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas import events
+from services.governance import bodies, records, store
+from services.kit.auth import Scope
+from services.kit.database import now
+from services.kit.keys import random_id
+from services.kit.problems import Problem
+
+SECRET_BYTES = 32
+
+
+async def add_organization(session: AsyncSession, body: bodies.NewOrganization) -> bodies.Organization:
+    """Register an organization; Problem 409 if its id is taken."""
+    row = store.Organization(**body.model_dump(exclude={"actor"}), last_order=0)
+    await _insert(session, row)
+    return await _announced(session, row)
+
+
+async def change_organization(
+    session: AsyncSession, organization_id: str, body: bodies.OrganizationChange
+) -> bodies.Organization:
+    """Change what the body names; Problem 422 if it would bring a victim service provider into a client index."""
+    row = await store.organization(session, organization_id, lock=True)
+    if body.victim_service_provider and await store.shares_an_index(session, organization_id):
+        raise Problem("victim-service-provider", field="victim_service_provider")
+    for name, value in body.model_dump(exclude={"actor"}, exclude_none=True).items():
+        setattr(row, name, value)
+    return await _announced(session, row)
+
+
+async def add_project(session: AsyncSession, organization_id: str, body: bodies.NewProject) -> bodies.Project:
+    """Register a project; Problem 409 if the organization has one of this id."""
+    row = await store.organization(session, organization_id, lock=True)
+    project = store.Project(organization=organization_id, **body.model_dump(exclude={"actor"}))
+    await _insert(session, project)
+    await _announced(session, row)
+    return project_view(project)
+
+
+async def add_contact(session: AsyncSession, organization_id: str, body: bodies.NewContact) -> bodies.Contact:
+    """Register a contact; Problem 409 if the organization has one of this id."""
+    row = await store.organization(session, organization_id, lock=True)
+    contact = store.Contact(organization=organization_id, **body.model_dump(exclude={"actor"}))
+    await _insert(session, contact)
+    await _announced(session, row)
+    return contact_view(contact)
+
+
+async def add_credential(session: AsyncSession, organization_id: str, body: bodies.NewCredential) -> bodies.Credential:
+    """Make an API client with a secret of 256 random bits, of which only the hash is kept."""
+    await store.organization(session, organization_id)
+    client_secret = secrets.token_urlsafe(SECRET_BYTES)
+    scopes = sorted(set(body.scopes))
+    row = store.Credential(
+        client_id=random_id(),
+        organization=organization_id,
+        name=body.name,
+        scopes=[scope.value for scope in scopes],
+        secret_hash=hash_of(client_secret),
+        created_at=await now(session),
+    )
+    await _insert(session, row)
+    return bodies.Credential(client_id=row.client_id, client_secret=client_secret, name=row.name, scopes=scopes)
+
+
+async def revoke_credential(session: AsyncSession, organization_id: str, client_id: str) -> None:
+    """Take an API client away: it gets no more tokens, and those it has end within ten minutes. Problem 404."""
+    row = await store.credential(session, client_id)
+    if row is None or row.organization != organization_id:
+        raise Problem("not-found")
+    row.revoked_at = await now(session)
+
+
+async def add_identifier_system(session: AsyncSession, body: bodies.NewIdentifierSystem) -> bodies.IdentifierSystem:
+    """Register who shares a client index; Problem 422 for an unknown organization or a victim service provider."""
+    members = list(dict.fromkeys(body.organizations))
+    await store.check_known(session, "organizations", members)
+    for member in sorted(members):
+        await store.organization(session, member, lock=True)
+    await store.check_no_victim_service_provider(session, "organizations", members)
+    await _insert(session, store.IdentifierSystem(id=body.id, organizations=members))
+    return bodies.IdentifierSystem(id=body.id, organizations=members)
+
+
+def hash_of(client_secret: str) -> bytes:
+    """Return the form in which a credential's secret is kept; it is random, so it needs no slow hash."""
+    return hashlib.sha256(client_secret.encode()).digest()
+
+
+def organization_view(
+    row: store.Organization, projects: Sequence[store.Project], contacts: Sequence[store.Contact] | None
+) -> bodies.Organization:
+    """Show an organization; without its contacts where they are None."""
+    return bodies.Organization(
+        **row.model_dump(exclude={"last_order"}),
+        projects=[project_view(project) for project in projects],
+        contacts=None if contacts is None else [contact_view(contact) for contact in contacts],
+    )
+
+
+def project_view(row: store.Project) -> bodies.Project:
+    """Show a project."""
+    return bodies.Project(**row.model_dump(exclude={"organization"}))
+
+
+def contact_view(row: store.Contact) -> bodies.Contact:
+    """Show a contact."""
+    return bodies.Contact(**row.model_dump(exclude={"organization"}))
+
+
+def scopes_of(row: store.Credential) -> frozenset[Scope]:
+    """Return what a credential may do."""
+    return frozenset(Scope(name) for name in row.scopes)
+
+
+async def _announced(session: AsyncSession, row: store.Organization) -> bodies.Organization:
+    """Say on the log what the organization is now, complete, and show it."""
+    await session.flush()
+    projects = await store.projects(session, row.id)
+    contacts = await store.contacts(session, row.id)
+    view = organization_view(row, projects, contacts)
+    await records.organization_changed(session, row, _said(view))
+    return view
+
+
+def _said(view: bodies.Organization) -> events.Organization:
+    described = view.model_dump(exclude={"projects", "contacts"})
+    return events.Organization(
+        **described,
+        projects=tuple(events.Project(**project.model_dump()) for project in view.projects),
+        contacts=tuple(
+            events.Contact(**{**contact.model_dump(), "languages": tuple(contact.languages)})
+            for contact in view.contacts or []
+        ),
+    )
+
+
+async def _insert(session: AsyncSession, row: store.Table) -> None:
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise Problem("already-exists", field="id") from error

@@ -1,0 +1,1 @@
+"""Governance's tables, as they came to be."""

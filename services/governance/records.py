@@ -1,0 +1,100 @@
+"""Control records: what governance says on the log, to every partition, in the transaction that makes it true."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal, TypedDict
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from policy import canonical
+from policy.control import KEY_PREFIX, control_key
+from schemas.events import Agreement, AgreementData, AgreementSuspendedData, Organization, OrganizationData
+from schemas.records import AgreementActivated, AgreementSuspended, ControlEvent, OrganizationChanged
+from services.governance import store
+from services.kit import outbox, topics
+from services.kit.database import now
+from services.kit.keys import random_id
+from services.kit.outbox import OutboxRow
+from services.kit.problems import Problem
+from services.kit.relay import Acknowledged
+from services.kit.signing import Signer
+
+TOPIC: Final = "client-events"
+SOURCE: Final = "/governance"
+UNSIGNED: Final = "-"
+"""Stands for key id and signature until the relay signs."""
+ROOM_FOR_SIGNING: Final = 512
+"""Bytes that signing and the log's own framing add to a body at most."""
+
+_DECODER: Final = msgspec.json.Decoder(ControlEvent)
+
+
+async def organization_changed(session: AsyncSession, row: store.Organization, content: Organization) -> None:
+    """Announce an organization's complete attributes; its row is locked."""
+    moment = await now(session)
+    row.last_order = next_order(row.last_order, moment)
+    data = OrganizationData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, organization=content)
+    await _announce(session, OrganizationChanged(**attributes(moment), data=data))
+
+
+async def agreement_activated(session: AsyncSession, row: store.Agreement, content: Agreement) -> None:
+    """Announce that an agreement is in force; its row is locked."""
+    moment = await now(session)
+    row.last_order = next_order(row.last_order, moment)
+    data = AgreementData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement=content)
+    await _announce(session, AgreementActivated(**attributes(moment), data=data))
+
+
+async def agreement_suspended(session: AsyncSession, row: store.Agreement) -> None:
+    """Announce that an agreement is in force no more; its row is locked."""
+    moment = await now(session)
+    row.last_order = next_order(row.last_order, moment)
+    data = AgreementSuspendedData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement_id=row.id)
+    await _announce(session, AgreementSuspended(**attributes(moment), data=data))
+
+
+def agreement_key(agreement_id: str) -> str:
+    """Return the record key under which everything about an agreement is said."""
+    return KEY_PREFIX + agreement_id
+
+
+class Attributes(TypedDict):
+    """The CloudEvents context of an event, but its type."""
+
+    id: str
+    source: str
+    time: str
+    specversion: Literal["1.0"]
+
+
+def attributes(moment: datetime) -> Attributes:
+    """Return the CloudEvents context of a new event."""
+    time = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"id": random_id(), "source": SOURCE, "time": time, "specversion": "1.0"}
+
+
+def next_order(last: int, moment: datetime) -> int:
+    """Return the order of the next record about one thing: above its last, microseconds since 1970 where they are."""
+    return max(last + 1, int(moment.timestamp() * 1_000_000))
+
+
+def signing(signer: Signer, log_id: str) -> Callable[[OutboxRow], bytes]:
+    """Make the relay's `prepare`: signs a control record at the moment it is sent."""
+    return lambda row: signer.sign(_DECODER.decode(row.body), log_id=log_id, key=row.key.decode())
+
+
+async def acknowledged(session: AsyncSession, taken: Sequence[Acknowledged]) -> None:
+    """Note where records stand, in the transaction that deletes them from the outbox."""
+    for each in taken:
+        await store.note_position(session, each.row.key.decode(), each.placed.partition, each.placed.offset + 1)
+
+
+async def _announce(session: AsyncSession, event: ControlEvent) -> None:
+    """Put a record into the outbox for every partition; Problem 422 if it is larger than the log takes."""
+    body, key = canonical.encode(event), control_key(event)
+    topic = topics.load()[TOPIC]
+    if len(body) + ROOM_FOR_SIGNING > topic.max_message_bytes:
+        raise Problem("record-too-large")
+    for partition in range(topic.partitions):
+        await outbox.put(session, topic=TOPIC, key=key.encode(), aggregate=key, body=body, partition=partition)

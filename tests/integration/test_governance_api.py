@@ -1,0 +1,310 @@
+"""Governance on a whole stack: who there is, what they may, what they agree, and what the log says of it."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.kit import keys
+from services.kit.auth import Scope, verify_access_token
+from tests.support.governance import PARTITIONS, Caller, controls, grant, is_problem, member, on_the_log, organization
+from tests.support.ports import free_port_base
+from tests.support.shared_stack import RUN_FOLDER
+from tests.support.stack import StackProcess
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def community() -> Iterator[StackProcess]:
+    folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
+    folder.chmod(0o755)
+    with free_port_base() as base:
+        stack = StackProcess(folder / "home", base)
+        stack.start()
+        yield stack
+        stack.end()
+
+
+@pytest.fixture(scope="module")
+def admin(community: StackProcess) -> Caller:
+    return Caller(community, **community.admin)
+
+
+# --- tokens and credentials
+
+
+def test_a_credential_gives_tokens_that_every_service_can_verify(community: StackProcess, admin: Caller) -> None:
+    made, caller = member(community, admin, scopes=["referrals:read", "inbox:read"])
+    (key,) = caller.get("/.well-known/jwks.json").json()["keys"]
+    assert (caller.granted["token_type"], caller.granted["expires_in"]) == ("Bearer", 600)
+    public_key = keys.decode_public(key["x"])
+    principal = verify_access_token(caller.granted["access_token"], public_key, time.time())
+    assert (principal.organization, principal.scopes) == (made, frozenset({Scope.REFERRALS_READ, Scope.INBOX_READ}))
+
+
+def test_a_wrong_secret_an_unknown_client_and_another_grant_are_refused(community: StackProcess, admin: Caller) -> None:
+    client_id, secret = community.admin["client_id"], community.admin["client_secret"]
+    for wrong in (grant(client_id, "wrong"), grant("nobody", secret)):
+        answer = admin.http.post("/oauth/token", data=wrong)
+        is_problem(answer, 401, "invalid-client")
+        assert answer.json()["error"] == "invalid_client"
+    other = admin.http.post("/oauth/token", data=grant(client_id, secret) | {"grant_type": "password"})
+    is_problem(other, 400, "unsupported-grant-type", "grant_type")
+    assert other.json()["error"] == "unsupported_grant_type"
+
+
+def test_a_secret_is_shown_once_even_to_a_repetition(admin: Caller) -> None:
+    made = organization(admin)
+    path, body = f"/organizations/{made}/credentials", {"name": "system", "scopes": ["inbox:read"]}
+    first = admin.post(path, body, Idempotency_Key=made).json()
+    second = admin.post(path, body, Idempotency_Key=made).json()
+    assert first.pop("client_secret")
+    assert second == first | {"client_secret": None}
+
+
+def test_a_revoked_credential_gets_no_token(admin: Caller) -> None:
+    made, other = organization(admin), organization(admin)
+    credential = admin.post(f"/organizations/{made}/credentials", {"name": "system", "scopes": ["inbox:read"]}).json()
+    path = f"/credentials/{credential['client_id']}"
+    is_problem(admin.http.delete(f"/organizations/{other}{path}"), 404, "not-found")
+    assert admin.http.delete(f"/organizations/{made}{path}").status_code == 204
+    is_problem(admin.http.delete(f"/organizations/{made}{path}"), 404, "not-found")
+    granted = admin.http.post("/oauth/token", data=grant(credential["client_id"], credential["client_secret"]))
+    is_problem(granted, 401, "invalid-client")
+
+
+def test_an_organization_never_gets_the_administrators_scope(admin: Caller) -> None:
+    path = f"/organizations/{organization(admin)}/credentials"
+    answer = admin.post(path, {"name": "system", "scopes": ["admin"]})
+    assert "must not give an organization the scope admin" in answer.text
+    is_problem(admin.post(path, {"name": "system", "scopes": ["everything"]}), 422, "invalid-body", "scopes.0")
+    is_problem(
+        admin.post("/organizations/nobody/credentials", {"name": "x", "scopes": ["inbox:read"]}), 404, "not-found"
+    )
+
+
+def test_only_the_administrator_administers(community: StackProcess, admin: Caller) -> None:
+    made, caller = member(community, admin)
+    body = {"id": "x", "name": "x", "kind": "provider", "victim_service_provider": False, "hipaa_covered": False}
+    for answer in (
+        caller.post("/organizations", body),
+        caller.http.patch(f"/organizations/{made}", json={"victim_service_provider": False}),
+        caller.post(f"/organizations/{made}/credentials", {"name": "x", "scopes": ["inbox:read"]}),
+        caller.post("/identifier-systems", {"id": "x", "organizations": [made]}),
+    ):
+        is_problem(answer, 403, "insufficient-scope")
+
+
+# --- organizations
+
+
+def test_an_organization_with_its_projects_and_contacts_comes_to_every_partition(
+    community: StackProcess, admin: Caller
+) -> None:
+    made, caller = member(community, admin, name="Harbor  ", victim_service_provider=True)
+    project = {"id": "p1", "name": "Shelter", "project_type": 1, "part2_program": True, "hmis_participation": "none"}
+    contact = {"id": "c1", "name": "Front desk", "phone": "555-0100", "languages": ["en", "es"]}
+    assert caller.post(f"/organizations/{made}/projects", project).json() == project | {"confidential": False}
+    assert caller.post(f"/organizations/{made}/contacts", contact).status_code == 201
+    changed = admin.http.patch(f"/organizations/{made}", json={"name": "Harbor House", "hipaa_covered": True})
+    assert (changed.json()["name"], changed.json()["victim_service_provider"]) == ("Harbor House", True)
+
+    def is_everywhere() -> bool:
+        said = [control.organizations.get(made) for control in controls(community)]
+        return all(each is not None and each.name == "Harbor House" for each in said)
+
+    wait_until(is_everywhere, what="the organization on every partition")
+    (said, *others) = [control.organizations[made] for control in controls(community)]
+    assert all(other == said for other in others)
+    assert (said.hipaa_covered, said.projects[0].part2_program, said.contacts[0].languages) == (
+        True,
+        True,
+        ("en", "es"),
+    )
+
+
+def test_contacts_are_for_the_organization_itself(community: StackProcess, admin: Caller) -> None:
+    made, caller = member(community, admin)
+    other, stranger = member(community, admin)
+    caller.post(f"/organizations/{made}/contacts", {"id": "c1", "name": "Front desk"})
+    assert [contact["id"] for contact in caller.get(f"/organizations/{made}").json()["contacts"]] == ["c1"]
+    assert stranger.get(f"/organizations/{made}").json()["contacts"] is None
+    assert admin.get(f"/organizations/{made}").json()["contacts"] is not None
+    is_problem(stranger.post(f"/organizations/{made}/contacts", {"id": "c2", "name": "x"}), 404, "not-found")
+    is_problem(stranger.get("/organizations/nobody"), 404, "not-found")
+    assert other != made
+
+
+def test_an_id_is_taken_once(admin: Caller) -> None:
+    made = organization(admin)
+    body = {"id": made, "name": "x", "kind": "provider", "victim_service_provider": False, "hipaa_covered": False}
+    is_problem(admin.post("/organizations", body), 409, "already-exists", "id")
+    contact = {"id": "c1", "name": "x"}
+    assert admin.post(f"/organizations/{made}/contacts", contact).status_code == 201
+    is_problem(admin.post(f"/organizations/{made}/contacts", contact), 409, "already-exists", "id")
+
+
+def test_organizations_are_listed_in_pages(admin: Caller) -> None:
+    made = {organization(admin) for _ in range(3)}
+    listed, after = [], None
+    while True:
+        page = admin.get("/organizations", limit="2", **({"after": after} if after else {})).json()
+        assert len(page["items"]) <= 2
+        listed += [item["id"] for item in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert made <= set(listed)
+    assert listed == sorted(listed)
+    assert len(set(listed)) == len(listed)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"id": "-dash"}, "id"),
+        ({"id": "a" * 65}, "id"),
+        ({"id": "a\nb"}, "id"),
+        ({"name": "   "}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"kind": "police"}, "kind"),
+        ({"victim_service_provider": None}, "victim_service_provider"),
+        ({"password": "x"}, "password"),
+        ({"actor": {"id": "Jane Doe", "role": "worker"}}, "actor.id"),
+    ],
+)
+def test_a_wrong_field_of_an_organization_is_named(admin: Caller, change: dict[str, Any], field: str) -> None:
+    body = {"id": "x", "name": "x", "kind": "provider", "victim_service_provider": False, "hipaa_covered": False}
+    is_problem(admin.post("/organizations", body | change), 422, "invalid-body", field)
+
+
+def test_a_victim_service_provider_is_in_no_client_index(admin: Caller) -> None:
+    provider, sheltering = organization(admin), organization(admin, victim_service_provider=True)
+    system = f"hmis-{provider}"
+    is_problem(
+        admin.post("/identifier-systems", {"id": system, "organizations": [provider, sheltering]}),
+        *(422, "victim-service-provider", "organizations.1"),
+    )
+    is_problem(
+        admin.post("/identifier-systems", {"id": system, "organizations": ["nobody"]}),
+        *(422, "unknown-organization", "organizations.0"),
+    )
+    assert admin.post("/identifier-systems", {"id": system, "organizations": [provider]}).status_code == 201
+    is_problem(admin.post("/identifier-systems", {"id": system, "organizations": [provider]}), 409, "already-exists")
+    is_problem(admin.post("/identifier-systems", {"id": "local", "organizations": [provider]}), 422, "invalid-body")
+    change = admin.http.patch(f"/organizations/{provider}", json={"victim_service_provider": True})
+    is_problem(change, 422, "victim-service-provider", "victim_service_provider")
+    assert admin.get(f"/identifier-systems/{system}").status_code == 401  # for the consent service only
+
+
+# --- agreements
+
+
+def agreement(*parties: str, **changes: object) -> dict[str, Any]:
+    term = {
+        "from": [parties[0]],
+        "to": [parties[-1]],
+        "purposes": ["shelter-placement"],
+        "categories": ["identity", "household"],
+        "deidentified": True,
+    }
+    return {"title": "Sharing", "parties": list(parties), "terms": [term]} | changes
+
+
+def test_the_approval_of_every_party_puts_an_agreement_on_every_partition(
+    community: StackProcess, admin: Caller
+) -> None:
+    (a, caller_a), (b, caller_b), (c, caller_c) = (member(community, admin) for _ in range(3))
+    drafted = caller_a.post("/agreements", agreement(a, b, c))
+    assert drafted.status_code == 201
+    assert (drafted.json()["status"], drafted.json()["version"]) == ("draft", 1)
+    path = f"/agreements/{drafted.json()['id']}"
+    assert caller_b.post(f"{path}/approvals").json()["status"] == "draft"
+    assert caller_b.post(f"{path}/approvals", {"actor": {"id": "u1", "role": "director"}}).json()["status"] == "draft"
+    assert caller_c.post(f"{path}/approvals").json()["status"] == "draft"
+    assert not any(drafted.json()["id"] in control.agreements for control in controls(community))
+    decided = caller_a.post(f"{path}/approvals", Prefer="wait=20")
+    assert decided.headers["preference-applied"] == "wait=20"
+    assert (decided.status_code, decided.json()["status"]) == (200, "active")
+    assert [approval["organization"] for approval in decided.json()["approvals"]] == [b, c, a]
+    said = [control.agreements[drafted.json()["id"]] for control in controls(community)]
+    assert said == [said[0]] * PARTITIONS
+    assert (said[0].parties, said[0].terms[0].categories) == ((a, b, c), ("identity", "household"))
+    assert caller_b.post(f"{path}/approvals").json()["status"] == "active"
+    assert admin.get(path).json() == caller_c.get(path).json()
+
+
+def test_only_parties_see_and_decide_an_agreement(community: StackProcess, admin: Caller) -> None:
+    (a, caller), (b, _), (_, stranger) = (member(community, admin) for _ in range(3))
+    path = f"/agreements/{caller.post('/agreements', agreement(a, b)).json()['id']}"
+    is_problem(stranger.get(path), 404, "not-found")
+    is_problem(stranger.post(f"{path}/approvals"), 404, "not-found")
+    is_problem(stranger.post(f"{path}/suspension"), 404, "not-found")
+    is_problem(stranger.post("/agreements", agreement(a, b)), 403, "not-a-party")
+    is_problem(admin.post(f"{path}/approvals"), 403, "insufficient-scope")
+    is_problem(caller.post(f"{path}/suspension"), 409, "wrong-status")
+    assert admin.post("/agreements", agreement(a, b)).status_code == 201
+
+
+def test_what_is_wrong_with_an_agreement_is_named(community: StackProcess, admin: Caller) -> None:
+    (a, caller), (b, _) = (member(community, admin) for _ in range(2))
+
+    def term(**changes: object) -> dict[str, Any]:
+        return agreement(a, b, terms=[agreement(a, b)["terms"][0] | changes])
+
+    wrong = [
+        (agreement(a, b, parties=[a]), "invalid-body", "parties"),
+        (agreement(a, b, parties=[a, b, a]), "invalid-body", "parties"),
+        (agreement(a, b, parties=[a, b, "nobody"]), "unknown-organization", "parties.2"),
+        (agreement(a, b, terms=[]), "invalid-body", "terms"),
+        (agreement(a, b, activation={"rule": "coin"}), "invalid-body", "activation.rule"),
+        (term(to=["nobody"]), "invalid-body", "terms.0.to.0"),
+        (term(to=[]), "invalid-body", "terms.0.to"),
+        (term(purposes=["marketing"]), "invalid-body", "terms.0.purposes.0"),
+        (term(categories=["everything"]), "invalid-body", "terms.0.categories.0"),
+        (term(categories=[], deidentified=False), "invalid-body", "terms.0"),
+    ]
+    for body, name, field in wrong:
+        is_problem(caller.post("/agreements", body), 422, name, field)
+
+
+def test_any_party_takes_an_agreement_out_of_force(community: StackProcess, admin: Caller) -> None:
+    (a, caller_a), (b, caller_b) = (member(community, admin) for _ in range(2))
+    made = caller_a.post("/agreements", agreement(a, b)).json()["id"]
+    for caller in (caller_a, caller_b):
+        caller.post(f"/agreements/{made}/approvals", Prefer="wait=20")
+    suspended = caller_b.post(f"/agreements/{made}/suspension")
+    assert suspended.status_code in {200, 202}
+    assert suspended.json()["suspension_requested_at"] is not None
+    wait_until(
+        lambda: all(made in control.suspended for control in controls(community)), what="the suspension on the log"
+    )
+    assert not any(made in control.agreements for control in controls(community))
+    is_problem(caller_a.post(f"/agreements/{made}/approvals"), 409, "wrong-status")
+    again = caller_a.post(f"/agreements/{made}/suspension").json()
+    assert again["suspension_requested_at"] == suspended.json()["suspension_requested_at"]
+
+
+# --- the process
+
+
+def test_everything_outlives_a_restart_and_the_log_begins_once(community: StackProcess, admin: Caller) -> None:
+    made = organization(admin)
+    wait_until(lambda: on_the_log(community, made), what="the organization on the log")
+    killed = community.kill("governance")
+    community.wait_restarted("governance", killed)
+    community.wait_ready("governance")
+    assert admin.get(f"/organizations/{made}").status_code == 200
+    genesis = [control.genesis for control in controls(community)]
+    assert len({each.log_id for each in genesis if each is not None}) == 1
+    assert [each.partition for each in genesis if each is not None] == list(range(PARTITIONS))
+
+
+def test_the_log_file_names_nobody(community: StackProcess, admin: Caller) -> None:
+    organization(admin, name="Canary House")
+    admin.post("/organizations", {"id": "Canary House"})
+    assert "Canary" not in community.log("governance")
