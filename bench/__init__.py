@@ -1,0 +1,1 @@
+"""Measures what README and docs claim; `make bench` writes bench/results.md."""
