@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from policy import canonical
 from policy.control import control_key
 from policy.murmur2 import partition_of
@@ -16,6 +18,7 @@ from schemas.events import (
     Consent,
     ConsentData,
     Contact,
+    DataCategory,
     Envelope,
     GenesisData,
     KeyData,
@@ -48,7 +51,8 @@ from services.kit.signing import Signer
 PARTITIONS = 12
 LOG_ID = "reference-workload"
 ORGANIZATIONS = tuple(f"org-{number:02d}" for number in range(20))
-CATEGORIES = ("need", "identity", "household")
+CATEGORIES: tuple[DataCategory, ...] = ("need", "identity", "household")
+UPDATED_AMONG = 10_000  # the latest requests, among which updates choose
 BOX_BYTES = 12 + 256 + 16  # nonce, one padding step, tag: what services.kit.sealing makes of a small segment
 E = TypeVar("E")
 Placed = tuple[int, bytes, bytes]  # partition, key, value
@@ -84,8 +88,12 @@ class Workload:
                     again.data.client_id, canonical.encode(_event(ReferralUpdated, f"event-{number}", again.data))
                 )
             else:
-                requested.append(self._request(client, number))
-                yield _placed(client, canonical.encode(requested[-1]))
+                event = self._request(client, number)
+                if len(requested) < UPDATED_AMONG:
+                    requested.append(event)
+                else:
+                    requested[number % UPDATED_AMONG] = event
+                yield _placed(client, canonical.encode(event))
 
     def beginning(self, partition: int) -> Iterator[Placed]:
         """The control records with which every partition begins."""
@@ -225,7 +233,7 @@ class Workload:
     def _public(self, name: str) -> str:
         return keys.encode_public(self._signers[name].private_key.public_key())
 
-    def _private_key(self) -> keys.Ed25519PrivateKey:
+    def _private_key(self) -> Ed25519PrivateKey:
         return keys.decode_private(keys.encode(self._random.randbytes(32)))
 
     def _name(self, length: int) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -65,6 +66,11 @@ class BoundaryRig:
         """The exit code of a part that has ended."""
         return self._running[name].poll()
 
+    def peak_memory(self, name: str) -> float:
+        """The most memory a running part ever had, in MB (Linux's VmHWM)."""
+        status = Path(f"/proc/{self._running[name].pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+
     def log(self, name: str) -> str:
         """What a part has logged."""
         return (self._home / f"{name}.log").read_text()
@@ -80,8 +86,10 @@ class BoundaryRig:
         """Write records to client-events, in order within a partition."""
         producer = AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=5, max_batch_size=262_144)
         async with producer:
-            futures = [await producer.send(SOURCE, value, key, partition) for partition, key, value in records]
-            await asyncio.gather(*futures)
+            remaining = iter(records)
+            while chunk := list(islice(remaining, 20_000)):
+                sent = [await producer.send(SOURCE, value, key, partition) for partition, key, value in chunk]
+                await asyncio.gather(*sent)
 
     async def forge_disclosure(self, partition: int) -> None:
         """Write what the boundary would write next, from nothing: as one with its rights on the topic could."""

@@ -1,0 +1,151 @@
+"""How long a day's steps take on the whole stack: POST → webhook, revocation → receipt, and memory per process.
+
+Everything runs on one box, this load generator and the receiver included. Requests are sent at their times whatever
+became of those before (open loop).
+"""
+
+import asyncio
+import io
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+from rich.console import Console
+
+from bench.measured import Row, percentile, section
+from services.cli.demo import community as communities
+from services.cli.demo.client import Api
+from services.cli.demo.community import Community
+from services.cli.demo.people import PURPOSE, ROSA, referral
+from services.cli.demo.receiver import Receiver, System, listening
+from services.cli.demo.telling import Telling
+from tests.support.ports import free_port_base
+from tests.support.stack import StackProcess
+from tests.support.waiting import wait_until_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+RUNS, PER_SECOND, SECONDS, REVOCATIONS = 1, 50, 6, 40
+AT_ONCE = 8  # while preparing
+Result = TypeVar("Result")
+
+
+async def measure() -> str:
+    """The section of results.md."""
+    async with _stack() as (stack, town, receiver):
+        clients = await _at_once([lambda: _client_with_consent(town) for _ in range(PER_SECOND * SECONDS)])
+        delays = [await _post_to_webhook(town, receiver.systems["shelter"], clients) for _ in range(RUNS)]
+        receipts = [await _revocations(town, clients[n * REVOCATIONS :][:REVOCATIONS]) for n in range(RUNS)]
+        memory = {name: [_peak_memory(stack.pid(name))] for name in stack.services}
+    rows = [
+        Row("POST → webhook request arrives, p50", [percentile(run, 0.5) for run in delays], "ms", "≤ 40, then ≤ 25"),
+        Row(
+            "POST → webhook request arrives, p99", [percentile(run, 0.99) for run in delays], "ms", "≤ 150, then ≤ 100"
+        ),
+        Row("revocation answered as recorded, p99", [percentile(run, 0.99) for run, _ in receipts], "ms", "≤ 30"),
+        Row("revocation answered as effective, p99", [percentile(run, 0.99) for _, run in receipts], "ms", "≤ 250"),
+        *[Row(f"peak memory of {name}", values, "MB", "≤ 150") for name, values in memory.items()],
+    ]
+    remarks = (
+        f"Each run: {PER_SECOND}/s for {SECONDS} s, each a referral with three boxes of a client who consented; "
+        f"{REVOCATIONS} revocations one after another with nothing on the wire."
+    )
+    return section("python -m bench day", "The whole stack", rows, remarks)
+
+
+@asynccontextmanager
+async def _stack() -> "AsyncIterator[tuple[StackProcess, Community, Receiver]]":
+    with tempfile.TemporaryDirectory() as folder, free_port_base() as base:
+        await asyncio.to_thread(Path(folder).chmod, 0o755)  # PostgreSQL's own user must be able to enter
+        stack = StackProcess(Path(folder, "home"), base)
+        try:
+            await asyncio.to_thread(stack.start)
+            async with (
+                httpx.AsyncClient(timeout=60, trust_env=False) as http,
+                listening("shelter", "outreach") as receiver,
+            ):
+                telling = Telling(Console(file=io.StringIO()))
+                yield (
+                    stack,
+                    await communities.found(Api(stack.services, http), stack.admin, receiver, telling),
+                    receiver,
+                )
+        finally:
+            await asyncio.to_thread(stack.end)
+
+
+async def _client_with_consent(town: Community) -> str:
+    client_id = str((await town.outreach.post("consent", "/clients", {}))["client_id"])
+    consent = {
+        "client_id": client_id,
+        "decision": "permit",
+        "to": [town.shelter.name],
+        "categories": ["identity", "household"],
+        "purposes": [PURPOSE],
+        "form": {"method": "electronic", "notice_version": "2026-1", "signers": [{"role": "client", "on": "2026-01-01"}]},
+    }
+    await town.outreach.post("consent", "/consents", consent, wait=10)
+    return client_id
+
+
+async def _post_to_webhook(town: Community, shelter: System, clients: list[str]) -> list[float]:
+    """Milliseconds from sending each POST to its webhook's first byte."""
+    shelter.arrivals.clear()
+    sent: dict[str, float] = {}
+
+    async def post(client_id: str, at: float) -> None:
+        await asyncio.sleep(at - time.time())
+        began = time.time()
+        body = referral(client_id, ROSA, town.shelter.name, communities.STAFF)
+        sent[str((await town.outreach.post("referrals", "/referrals", body))["id"])] = began
+
+    start = time.time() + 0.5
+    await asyncio.gather(*[post(client, start + number / PER_SECOND) for number, client in enumerate(clients)])
+    arrived = await _arrivals(shelter, len(clients))
+    if set(arrived) != set(sent) or not all(set(data["shared"]) == SHARED for data, _ in arrived.values()):
+        raise SystemExit("what arrived is not what was sent, so its delay says nothing")
+    return [(at - sent[id_]) * 1000 for id_, (_, at) in arrived.items()]
+
+
+SHARED = {"need", "identity", "household"}
+
+
+async def _arrivals(system: System, count: int) -> dict[str, tuple[dict[str, Any], float]]:
+    await wait_until_async(lambda: len(system.arrivals) >= count, what="every webhook", deadline=60)
+    return {one.data["referral_id"]: (one.data, one.first_byte_at) for one in system.arrivals if one.signed}
+
+
+async def _revocations(town: Community, clients: list[str]) -> tuple[list[float], list[float]]:
+    """Milliseconds to the answer `recorded`, and for other clients to the answer `effective`."""
+    body = {"scope": "all", "requested_by": "client"}
+    recorded: list[float] = []
+    effective: list[float] = []
+    for number, client_id in enumerate(clients):
+        wait = 10 if number % 2 else 0
+        began = time.perf_counter()
+        answer = await town.outreach.posted("consent", f"/clients/{client_id}/revocation", body, wait=wait)
+        milliseconds = (time.perf_counter() - began) * 1000
+        if answer.status_code not in {200, 202} or (wait and answer.json()["state"] != "effective"):
+            raise SystemExit(f"a revocation was answered with {answer.status_code}")
+        (effective if wait else recorded).append(milliseconds)
+    return recorded, effective
+
+
+async def _at_once(calls: list[Callable[[], Awaitable[Result]]]) -> list[Result]:
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(call: Callable[[], Awaitable[Result]]) -> Result:
+        async with places:
+            return await call()
+
+    return list(await asyncio.gather(*[one(call) for call in calls]))
+
+
+def _peak_memory(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024

@@ -1,0 +1,1 @@
+"""What others rely on: the shape of events, and who may call which route."""
