@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -193,8 +194,11 @@ async def read_all(
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 * 1024 * 1024,
         request_timeout_ms=10_000,
+        retry_backoff_ms=10,  # what the first question about a topic takes, while its leaders are looked up
     )
-    async with consumer:
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(consumer.stop)  # also when it can't start
+        await consumer.start()
         starts = {TopicPartition(topic, partition): offset for partition, offset in start.items()}
         ends = await consumer.end_offsets(list(starts))
         unread = {partition for partition, offset in starts.items() if offset < ends[partition]}

@@ -3,6 +3,7 @@
 import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,6 +21,7 @@ from services.kit.signing import Signer
 LOG_ID = "log-of-tests"
 PARTITIONS = 12
 START = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)
+_EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _DISCLOSURE = msgspec.json.Decoder(Disclosure)
 
 
@@ -28,15 +30,23 @@ def key_from(name: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")[:32])
 
 
+def signer(name: str) -> Signer:
+    """The signer of this name, with the private key that has its name."""
+    return Signer(name, key_from(name))
+
+
 def public(key: Ed25519PrivateKey) -> str:
     """The raw public key, base64url without padding."""
     return base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode()
 
 
-ROOT, GOVERNANCE, CONSENT = (Signer(name, key_from(name)) for name in ("root", "governance", "consent"))
+ROOT, GOVERNANCE, CONSENT = signer("root"), signer("governance"), signer("consent")
 ROOT_FINGERPRINT = fingerprint(public(ROOT.private_key))
 GOVERNANCE_TYPES = ("organization.", "agreement.", "policy.", "key.", "control.")
 CONSENT_TYPES = ("consent.", "client.")
+
+
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     timestamp: int
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 def clients_in(partition: int, count: int) -> list[str]:
@@ -75,19 +85,25 @@ class Log:
         self.order += 1
         return self.order
 
-    def append(self, key: str, value: bytes) -> Record:
+    def append(self, key: str | None, value: bytes | None, headers: Headers = ()) -> Record:
         """Put raw bytes on the log, a millisecond after the last."""
         self.now += 1
-        record = Record(key.encode(), value, self.now)
+        record = Record(None if key is None else key.encode(), value, self.now, headers)
         self.records.append(record)
         return record
 
-    def sign(self, event: SignedEvent, signer: Signer | None = None, key: str | None = None) -> Record:
+    def again(self, record: Record) -> None:
+        """Put a record on the log once more, byte for byte, at a later time."""
+        self.append(None if record.key is None else record.key.decode(), record.value, record.headers)
+
+    def sign(
+        self, event: SignedEvent, signer: Signer | None = None, key: str | None = None, log_id: str = LOG_ID
+    ) -> Record:
         """Put a signed record on the log: by the service that owns its type, unless told otherwise."""
         control = isinstance(event, ControlEvent)
         default = GOVERNANCE if control else CONSENT
         record_key = key or (control_key(event) if isinstance(event, ControlEvent) else event.data.client_id)
-        return self.append(record_key, (signer or default).sign(event, log_id=LOG_ID, key=record_key))
+        return self.append(record_key, (signer or default).sign(event, log_id=log_id, key=record_key))
 
     def publish(self, event: ReferralEvents) -> Record:
         """Put a referral event on the log."""
@@ -115,7 +131,7 @@ class Log:
         return KeyData(order=self.next_order(), key_id="root", signature="-", key=key)
 
 
-def context(event_id: str) -> dict[str, str]:
+def context(event_id: str) -> dict[str, Any]:
     """The CloudEvents attributes of an event."""
     return {"id": event_id, "source": "/tests", "time": "2026-11-22T12:00:00Z", "specversion": "1.0"}
 
@@ -133,4 +149,4 @@ def disclose(folding: Fold, record: Record) -> Disclosure:
 
 def decode_event(value: bytes) -> Event:
     """The event in a record."""
-    return msgspec.json.Decoder(Event).decode(value)
+    return _EVENT.decode(value)

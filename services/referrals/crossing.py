@@ -1,0 +1,90 @@
+"""What crossed to a recipient about one client, in words that the originator may know; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+from schemas.events import DataCategory
+
+CrossingVerdict = Literal["permit", "deidentified", "not_sent"]
+
+# What the originator's own consents, agreements and attributes explain. Anything else, such as an exclusion said at
+# another organization's desk, would tell it that others know the client.
+SAYABLE: Final = frozenset(
+    {
+        "expired",
+        "historical",
+        "needs-time-limit",
+        "needs-written-consent",
+        "needs-written-release",
+        "never-a-recipient",
+        "no-agreement",
+        "no-consent",
+        "no-term",
+        "not-yet-valid",
+        "only-with-the-request",
+        "refused",
+        "revoked",
+        "same-organization",
+        "unknown-organization",
+        "unknown-project",
+    }
+)
+UNSAID: Final = "not-permitted"
+
+
+class Decided(Protocol):
+    """A decision on an event that carried boxes, and what became of it."""
+
+    verdict: str | None  # None until decided
+    categories: list[DataCategory]
+    withheld: dict[DataCategory, str]
+    released_verdict: str | None  # as delivered: the custodian may have cut it
+    released_categories: list[DataCategory] | None
+    delivered_at: datetime | None
+    stopped: str | None  # why the custodian let nothing go
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """The newest that crossed, or may cross any moment, and what of the newest event stays behind, and why.
+
+    A category can stand in both: it crossed once, and would not now.
+    """
+
+    verdict: CrossingVerdict
+    categories: tuple[DataCategory, ...]
+    withheld: Mapping[DataCategory, str]
+    delivered_at: datetime | None
+
+
+def crossing(decisions: Sequence[Decided]) -> Crossing:
+    """Sum up the decisions on one client's events for one recipient, in their order on the log."""
+    decided = [each for each in decisions if each.verdict is not None]
+    crossed = next((each for each in reversed(decided) if _crosses(each)), None)
+    withheld = _withheld(decided[-1]) if decided else {}
+    if crossed is None:
+        return Crossing("not_sent", (), withheld, None)
+    permit = (crossed.released_verdict or crossed.verdict) == "permit"
+    return Crossing("permit" if permit else "deidentified", tuple(_sent(crossed)), withheld, crossed.delivered_at)
+
+
+def _crosses(decision: Decided) -> bool:
+    if decision.verdict not in {"permit", "deidentified"}:
+        return False
+    return decision.delivered_at is not None or decision.stopped is None
+
+
+def _sent(decision: Decided) -> list[DataCategory]:
+    return decision.categories if decision.released_categories is None else decision.released_categories
+
+
+def _withheld(decision: Decided) -> dict[DataCategory, str]:
+    sent = _sent(decision) if _crosses(decision) else []
+    cut = {category: decision.stopped or UNSAID for category in decision.categories if category not in sent}
+    return {category: _sayable(reason) for category, reason in sorted({**decision.withheld, **cut}.items())}
+
+
+def _sayable(reason: str) -> str:
+    return reason if reason in SAYABLE else UNSAID

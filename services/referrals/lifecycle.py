@@ -1,0 +1,118 @@
+"""Moves referrals: by a party, by the clock, and again to their recipients when the client grants what was withheld."""
+
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.events import Party, ReferralStatus
+from schemas.records import ConsentGranted
+from services.kit import database
+from services.kit.auth import Principal, Scope
+from services.kit.database import Database
+from services.kit.problems import Problem, invalid_body
+from services.referrals import bodies, model, publishing, sealed, store
+from services.referrals.intake import public_actor
+from services.referrals.model import Role
+from services.referrals.tables import Referral, View
+
+EXPIRED_AT_ONCE: Final = 100
+_EXPLAINED: Final = frozenset({"declined", "cancelled", "failed"})
+
+
+async def known_name(session: AsyncSession, caller: Principal, name: str) -> str | None:
+    """Return the id of the referral that the caller knows by `name`; None if for it there is none."""
+    view = await store.view(session, caller.own_organization(), name)
+    if view is not None:
+        return view.referral_id
+    history = await _history(session, caller, name)
+    return history.id if history else None
+
+
+async def transition(
+    session: AsyncSession, caller: Principal, name: str, body: bodies.NewTransition
+) -> bodies.ReferralStatusView:
+    """Move a referral to its next status and say so on the log; Problem 404, 409."""
+    _check_reason(body)
+    referral_id = await known_name(session, caller, name)
+    if referral_id is None:
+        raise Problem("not-found")
+    referral = await store.locked(session, referral_id)
+    view = await store.view(session, caller.own_organization(), name, lock=True)
+    if view is None and not referral.historical:  # the client excluded the caller meanwhile
+        raise Problem("not-found")
+    role = Role.ORIGINATOR if referral.originator == caller.organization else Role.RECIPIENT
+    try:
+        model.check_transition(referral.status, body.to, role, lapsed=view is not None and view.sight.lapsed)
+    except model.InvalidTransition as refused:
+        raise Problem("invalid-transition", str(refused), field="to") from None
+    await _move(session, referral, role, view, body)
+    if view is None:
+        return bodies.ReferralStatusView(id=name, status=referral.status)
+    return bodies.ReferralStatusView.of(view.name, view.sight.shown)
+
+
+async def expire(database_of_ours: Database) -> None:
+    """Expire the referrals that nobody answered by the time their originator gave."""
+    async with database_of_ours.transaction() as session:
+        overdue = await store.overdue(session, await database.now(session), EXPIRED_AT_ONCE)
+    for referral_id in overdue:
+        async with database_of_ours.transaction() as session:
+            referral = await store.locked(session, referral_id)
+            if referral.status == "requested":
+                await _move(session, referral, Role.CLOCK, None, None)
+
+
+async def follow(session: AsyncSession, event: ConsentGranted, partition: int) -> None:
+    """Publish the stored envelopes of the client's open referrals again: what was withheld follows by itself.
+
+    The boundary decides what of them may cross now; here nobody can open them.
+    """
+    for referral in await store.to_follow(session, event, partition):
+        member = await store.member(session, referral.id, event.data.client_id)
+        if member is None or event.data.order <= member.followed_order:
+            continue
+        member.followed_order = event.data.order
+        if envelopes := sealed.read(member.sealed):
+            referral.version += 1
+            await publishing.publish_boxes(session, referral, member, envelopes, None)
+
+
+async def _history(session: AsyncSession, caller: Principal, name: str) -> Referral | None:
+    """What a recipient brings in from its own records, it may bring in whole: no decision tells it of history."""
+    if Scope.REFERRALS_BACKFILL not in caller.scopes:
+        return None
+    return await store.historical(session, name, caller.own_organization())
+
+
+def _check_reason(body: bodies.NewTransition) -> None:
+    if body.reason_code is not None and body.to not in _EXPLAINED:
+        raise invalid_body("reason_code", "is for declined, cancelled and failed")
+    if body.declined_by is not None and body.to != "declined":
+        raise invalid_body("declined_by", "is for declined")
+
+
+async def _move(
+    session: AsyncSession, referral: Referral, role: Role, view: View | None, body: bodies.NewTransition | None
+) -> None:
+    to: ReferralStatus = body.to if body else "expired"
+    referral.version += 1
+    referral.status, referral.status_version = to, referral.version
+    if role is not Role.RECIPIENT or referral.historical:
+        # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
+        own = await store.own_view(session, referral)
+        own.see(own.sight.said_by_originator(to, referral.version))
+    elif view is not None:
+        view.see(view.sight.said(to, referral.version))
+    await publishing.publish_status(
+        session,
+        referral,
+        await store.head(session, referral.id),
+        _publisher(referral, role),
+        actor=public_actor(body.actor) if body else None,
+        reason_code=body.reason_code if body else None,
+        declined_by=body.declined_by if body else None,
+    )
+
+
+def _publisher(referral: Referral, role: Role) -> Party:
+    return referral.receiving_party if role is Role.RECIPIENT else referral.originating_party

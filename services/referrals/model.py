@@ -1,0 +1,81 @@
+"""The lifecycle of a referral, who may move it, and who makes up a household; pure."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from schemas.codes import RelationshipToHeadOfHousehold
+from schemas.events import ReferralStatus
+
+OPEN: Final[frozenset[ReferralStatus]] = frozenset({"requested", "accepted", "started", "on_hold"})
+_ENDS: Final[frozenset[ReferralStatus]] = frozenset({"completed", "failed", "cancelled"})
+
+FOLLOWING: Final[Mapping[ReferralStatus, frozenset[ReferralStatus]]] = MappingProxyType(
+    {
+        "requested": frozenset({"accepted", "declined", "cancelled", "expired"}),
+        "accepted": _ENDS | {"started", "on_hold"},
+        "started": _ENDS | {"on_hold"},
+        "on_hold": _ENDS | {"started"},
+    }
+)
+
+
+class Role(Enum):
+    """Who moves a referral."""
+
+    ORIGINATOR = "originator"
+    RECIPIENT = "recipient"
+    CLOCK = "clock"  # nobody answered in time
+
+
+MAY: Final[Mapping[Role, frozenset[ReferralStatus]]] = MappingProxyType(
+    {
+        Role.ORIGINATOR: frozenset({"cancelled"}),
+        Role.RECIPIENT: frozenset({"accepted", "declined", "started", "on_hold", "completed", "failed"}),
+        Role.CLOCK: frozenset({"expired"}),
+    }
+)
+# Who may know nothing more of a referral can only let go of it.
+LAPSED_RECIPIENT_MAY: Final[frozenset[ReferralStatus]] = frozenset({"declined", "cancelled"})
+
+
+class InvalidTransition(Exception):
+    """The lifecycle does not have this transition, or not by this party now; the text is shown to the caller."""
+
+
+class NotAHousehold(ValueError):
+    """Members that make no household; `index` is the member at fault, None for all together."""
+
+    def __init__(self, requirement: str, index: int | None = None) -> None:
+        super().__init__(requirement)
+        self.index = index
+
+
+def check_transition(status: ReferralStatus, to: ReferralStatus, role: Role, *, lapsed: bool = False) -> None:
+    """Raise InvalidTransition unless `role` may move a referral from `status` to `to`.
+
+    `lapsed`: the recipient's permission to know of the client has ended.
+    """
+    may = LAPSED_RECIPIENT_MAY if lapsed and role is Role.RECIPIENT else MAY[role]
+    if to not in may:
+        raise InvalidTransition(
+            f"Not for the referral's {role.value}{' once its permission lapsed' if lapsed else ''}."
+        )
+    if to not in FOLLOWING.get(status, frozenset()):
+        raise InvalidTransition("The referral's present status does not lead there.")
+
+
+def head_of_household(client_ids: Sequence[str], relationships: Sequence[int]) -> str:
+    """Return the client id of the one head of household (HUD 3.15: relationship 1); NotAHousehold otherwise."""
+    for index, client_id in enumerate(client_ids):
+        if client_id in client_ids[:index]:
+            raise NotAHousehold("must name each client once", index)
+    heads = [
+        client_id
+        for client_id, relationship in zip(client_ids, relationships, strict=True)
+        if relationship == RelationshipToHeadOfHousehold.SELF
+    ]
+    if len(heads) != 1:
+        raise NotAHousehold("must have exactly one member with relationship_to_hoh 1, the head of household")
+    return heads[0]

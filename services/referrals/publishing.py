@@ -1,0 +1,96 @@
+"""Puts a referral's events into the outbox; the caller holds the referral's row locked."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from policy import canonical
+from policy.parse import TYPES
+from schemas.events import Actor, DeclinedBy, DeclineReason, Envelope, Party, Recipient, ReferralData, ReferralStatus
+from schemas.events import Referral as PublicReferral
+from schemas.records import ReferralRequested, ReferralUpdated
+from services.kit import outbox
+from services.kit.keys import random_id
+from services.referrals.tables import Member, Referral
+
+TOPIC: Final = "client-events"
+SOURCE: Final = "/referrals"
+
+
+def rfc3339(instant: datetime) -> str:
+    """Write an instant as the log does: UTC, to the microsecond."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def public_data(referral: Referral, client_id: str, *, head: bool, publisher: Party) -> ReferralData:
+    """What every event of a referral says outside the boxes; only the head of household's names the reference."""
+    party = referral.receiving_party
+    recipient = Recipient(
+        organization=party.organization, project=party.project, reference=referral.reference if head else None
+    )
+    return ReferralData(
+        client_id=client_id,
+        publisher=publisher,
+        recipients=(recipient,),
+        purpose=referral.purpose,
+        referral=PublicReferral(
+            id=referral.id,
+            originator=referral.originating_party,
+            version=referral.version,
+            status=referral.status,
+        ),
+        historical=referral.historical,
+    )
+
+
+async def publish_boxes(
+    session: AsyncSession, referral: Referral, member: Member, envelopes: tuple[Envelope, ...], actor: Actor | None
+) -> None:
+    """Publish all of a member's envelopes: with the request, which is version 1, or as an update."""
+    requested = referral.version == 1
+    originator = referral.originating_party
+    data = replace(
+        public_data(referral, member.client_id, head=member.head, publisher=originator),
+        actor=actor,
+        call_back=referral.call_back,
+        occurred_at=rfc3339(referral.occurred_at) if requested and referral.occurred_at else None,
+        sealed=envelopes,
+    )
+    await _put(session, ReferralRequested if requested else ReferralUpdated, data)
+
+
+async def publish_status(
+    session: AsyncSession,
+    referral: Referral,
+    head: Member,
+    publisher: Party,
+    *,
+    actor: Actor | None = None,
+    reason_code: DeclineReason | None = None,
+    declined_by: DeclinedBy | None = None,
+) -> None:
+    """Publish the referral's new status, once, under the head of household's client id."""
+    data = replace(
+        public_data(referral, head.client_id, head=True, publisher=publisher),
+        actor=actor,
+        reason_code=reason_code,
+        declined_by=declined_by,
+    )
+    await _put(session, _event_type(referral.status), data)
+
+
+def _event_type(status: ReferralStatus) -> type:
+    return TYPES[f"referral.{status}"]
+
+
+async def _put(session: AsyncSession, event_type: type, data: ReferralData) -> None:
+    event = event_type(id=random_id(), source=SOURCE, time=rfc3339(datetime.now(UTC)), specversion="1.0", data=data)
+    await outbox.put(
+        session,
+        topic=TOPIC,
+        key=data.client_id.encode(),
+        aggregate=f"{data.referral.id}/{data.client_id}",
+        body=canonical.encode(event),
+    )

@@ -1,0 +1,138 @@
+"""The referrals service's own tables. Of what is said about a client they hold sealed boxes, and nothing else."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from schemas.events import DataCategory, Party, PurposeOfUse, ReferralStatus
+from services.kit.database import new_metadata
+from services.referrals.sight import Sight, State
+
+METADATA = new_metadata()
+WITH_ZONE = DateTime(timezone=True)
+
+
+class Table(SQLModel, registry=registry(metadata=METADATA)):
+    """Base of the referrals service's tables."""
+
+
+class Referral(Table, table=True):
+    """A referral; the row under whose lock its events are put into the outbox, so that they have one order.
+
+    Originator, purpose and recipient never change. `version` counts its events, `status_version` is that of the last
+    event that changed the status. `external_id` is the originator's own and goes nowhere.
+    """
+
+    __tablename__ = "referrals"
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    originator: str = Field(sa_type=Text)
+    originator_project: str | None = Field(sa_type=Text)
+    recipient: str = Field(sa_type=Text)
+    recipient_project: str | None = Field(sa_type=Text)
+    reference: str = Field(sa_type=Text)
+    purpose: PurposeOfUse = Field(sa_type=Text)
+    call_back: str = Field(sa_type=Text)
+    external_id: str | None = Field(sa_type=Text)
+    respond_by: datetime | None = Field(sa_type=WITH_ZONE)
+    occurred_at: datetime | None = Field(sa_type=WITH_ZONE)
+    historical: bool
+    status: ReferralStatus = Field(sa_type=Text)
+    version: int
+    status_version: int
+    created_at: datetime = Field(sa_type=WITH_ZONE)
+
+    @property
+    def originating_party(self) -> Party:
+        """The originator, with the project that acts."""
+        return Party(organization=self.originator, project=self.originator_project)
+
+    @property
+    def receiving_party(self) -> Party:
+        """The recipient, with the project addressed."""
+        return Party(organization=self.recipient, project=self.recipient_project)
+
+
+class Member(Table, table=True):
+    """A client of a referral's household; `sealed` is the canonical JSON of the envelopes in force.
+
+    `next_seq` numbers its next envelope. `followed_order` is the highest order of a grant after which the envelopes
+    were published again: a late copy of a grant changes nothing.
+    """
+
+    __tablename__ = "members"
+
+    referral_id: str = Field(primary_key=True, sa_type=Text, foreign_key="referrals.id")
+    client_id: str = Field(primary_key=True, sa_type=Text)
+    head: bool
+    sealed: bytes = Field(sa_type=LargeBinary)
+    next_seq: int
+    followed_order: int = Field(default=0, sa_type=BigInteger)
+
+
+class UsedClient(Table, table=True):
+    """A client id that a victim service provider has used: its next referral needs a fresh one."""
+
+    __tablename__ = "used_clients"
+
+    organization: str = Field(primary_key=True, sa_type=Text)
+    client_id: str = Field(primary_key=True, sa_type=Text)
+
+
+class View(Table, table=True):
+    """What an organization may see of a referral, and under which name: its id, or only its reference.
+
+    `client_id` is the member whose decisions say what a recipient may see: the head of household if it was told of
+    the head, whose events alone carry the lifecycle. None for the originator.
+    """
+
+    __tablename__ = "views"
+
+    organization: str = Field(primary_key=True, sa_type=Text)
+    name: str = Field(primary_key=True, sa_type=Text)
+    referral_id: str = Field(sa_type=Text)
+    reference: str | None = Field(sa_type=Text)
+    client_id: str | None = Field(sa_type=Text)
+    word: str = Field(sa_type=Text)
+    version: int
+    state: State = Field(sa_type=Text)
+
+    @property
+    def is_originators(self) -> bool:
+        """Whether its organization made the referral."""
+        return self.client_id is None
+
+    @property
+    def sight(self) -> Sight:
+        """What the row says, for the pure rules."""
+        return Sight(self.word, self.version, self.state)
+
+    def see(self, sight: Sight) -> None:
+        """Make the row say this."""
+        self.word, self.version, self.state = sight.word, sight.version, sight.state
+
+
+class Decision(Table, table=True):
+    """What was decided on one event with boxes for one recipient, and what became of it.
+
+    The key is the decision's id. The row is made when the event is read on the log, so that a denial, which names no
+    referral, finds the one that it is about.
+    """
+
+    __tablename__ = "decisions"
+
+    partition: int = Field(primary_key=True)
+    source_offset: int = Field(primary_key=True, sa_type=BigInteger)
+    organization: str = Field(primary_key=True, sa_type=Text)
+    referral_id: str = Field(sa_type=Text)
+    client_id: str = Field(sa_type=Text)
+    verdict: str | None = Field(default=None, sa_type=Text)
+    categories: list[DataCategory] = Field(default_factory=list, sa_type=JSONB)
+    withheld: dict[DataCategory, str] = Field(default_factory=dict, sa_type=JSONB)
+    released_verdict: str | None = Field(default=None, sa_type=Text)
+    released_categories: list[DataCategory] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    delivered_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
+    stopped: str | None = Field(default=None, sa_type=Text)

@@ -1,0 +1,75 @@
+"""What runs beside the API: the relay, the three readers, and the clock that expires referrals."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+from services.kit import topics
+from services.kit.control import ControlView, followed
+from services.kit.database import Database
+from services.kit.ending import die_if_failed
+from services.kit.outbox import OutboxRow
+from services.kit.reader import DatabaseReader
+from services.kit.relay import Relay
+from services.kit.settings import DatabaseSettings
+from services.referrals import lifecycle, publishing, reading
+
+EXPIRED_EVERY: Final = 1.0  # seconds
+
+
+def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
+    """Make the reader that the API asks how far it has come."""
+    return DatabaseReader(
+        settings.service,
+        "disclosures",
+        settings.kafka,
+        settings.database_url,
+        reading.apply_disclosures,
+        source_offset=reading.source_offset,
+    )
+
+
+@asynccontextmanager
+async def working(
+    settings: DatabaseSettings, database: Database, view: ControlView, disclosures: DatabaseReader
+) -> AsyncIterator[None]:
+    """Relay, read and expire while the block runs; it begins once the log has."""
+    service, url = settings.service, settings.database_url
+    await asyncio.to_thread(topics.require, settings.kafka, service)
+    readers = (
+        DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
+        disclosures,
+        DatabaseReader(service, "deliveries", settings.kafka, url, reading.apply_deliveries),
+    )
+    async with AsyncExitStack() as running:
+        await running.enter_async_context(followed(settings.kafka, view))
+        await view.began()
+        await running.enter_async_context(Relay(service, url, settings.kafka, _as_written).running())
+        for reader in readers:
+            await running.enter_async_context(reader.running())
+        await running.enter_async_context(_expiring(database))
+        yield
+
+
+def _as_written(row: OutboxRow) -> bytes:
+    """Return a row's record: a referral's events are not signed."""
+    return row.body
+
+
+@asynccontextmanager
+async def _expiring(database: Database) -> AsyncIterator[None]:
+    task = asyncio.create_task(_expire(database))
+    task.add_done_callback(die_if_failed)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _expire(database: Database) -> None:
+    while True:
+        await lifecycle.expire(database)
+        await asyncio.sleep(EXPIRED_EVERY)

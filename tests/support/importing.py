@@ -1,0 +1,116 @@
+"""`threshold import hmis-csv` as its users run it, and the imported organizations as API clients of their own."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.governance import Caller
+from tests.support.stack import StackProcess
+from tests.support.waiting import wait_until
+
+WITHIN = 120.0  # seconds
+SCOPES = [  # what an organization's own system does here
+    "agreements:approve",
+    "clients:write",
+    "consents:write",
+    "referrals:read",
+    "webhooks:manage",
+]
+CATEGORIES = ["identity", "demographics", "veteran", "household", "housing_history", "disability", "health"]
+PURPOSES = ["shelter-placement", "housing-placement"]
+SHORTEST_NAME = 3  # an initial is in half of all texts
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the command gave."""
+
+    code: int
+    printed: str
+    errors: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What it printed under --json."""
+        report: dict[str, Any] = json.loads(self.printed)
+        return report
+
+    def made(self, kind: str) -> int:
+        """How many of a kind are new."""
+        return int(self.report["results"][kind]["made"])
+
+    def present(self, kind: str) -> int:
+        """How many of a kind were there already."""
+        return int(self.report["results"][kind]["present"])
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        """What the services refused."""
+        return [each for each in self.report["remarks"] if self.report["results"][each["kind"]]["refused"]]
+
+
+def run_import(environment: dict[str, str], folder: Path, *options: str) -> Ran:
+    """Run the command to its end."""
+    command = (sys.executable, "-m", "services.cli", "import", "hmis-csv", str(folder), *options)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN, check=False)
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+def member(community: StackProcess, admin: Caller, organization_id: str) -> Caller:
+    """An organization's own system: another API client than the importer's."""
+    made = admin.post(f"/organizations/{organization_id}/credentials", {"name": "system", "scopes": SCOPES})
+    return Caller(community, made.json()["client_id"], made.json()["client_secret"])
+
+
+def agree(admin: Caller, members: dict[str, Caller]) -> None:
+    """An agreement among all of them, approved by each and in force: every category, and de-identified referrals."""
+    parties = list(members)
+    term = {"from": parties, "to": parties, "purposes": PURPOSES, "categories": CATEGORIES, "deidentified": True}
+    drafted = admin.post("/agreements", {"title": "Referrals", "parties": parties, "terms": [term]})
+    assert drafted.status_code == 201, drafted.text
+    path = f"/agreements/{drafted.json()['id']}"
+    for caller in members.values():
+        assert caller.post(f"{path}/approvals", Prefer="wait=20").status_code == 200
+    wait_until(lambda: admin.get(path).json()["status"] == "active", what="the agreement to be active")
+
+
+def people(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of Client.csv by PersonalID."""
+    with (folder / "Client.csv").open(encoding="utf-8-sig", newline="") as file:
+        return {row["PersonalID"]: row for row in csv.DictReader(file)}
+
+
+def traces(folder: Path) -> set[str]:
+    """Every word of the export that points at a person: names, Social Security numbers, ids."""
+    columns = ("FirstName", "MiddleName", "LastName", "SSN", "PersonalID")
+    cells = " ".join(row[column] for row in people(folder).values() for column in columns)
+    return {word for word in words(cells) if len(word) >= SHORTEST_NAME} - _organizations_words(folder)
+
+
+def words(text: str) -> set[str]:
+    """The words and numbers of a text."""
+    return set(re.findall(r"[^\W_]+", text))
+
+
+def _organizations_words(folder: Path) -> set[str]:
+    """The words of the organizations' names, which every recipient may read."""
+    with (folder / "Organization.csv").open(encoding="utf-8-sig", newline="") as file:
+        return words(" ".join(row["OrganizationName"] for row in csv.DictReader(file)))
+
+
+def set_source(folder: Path, source: str) -> Path:
+    """Let an export come from another HMIS, so that it is imported beside the first one's."""
+    path = folder / "Export.csv"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0]["SourceID"] = source
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
