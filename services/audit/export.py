@@ -34,7 +34,7 @@ class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
     timestamp: Count
     key: str | None
     value: str | None
-    headers: list[tuple[str, str]] = []
+    headers: list[tuple[str, str | None]] = []  # base64
     base64: bool = False  # key and value are base64, for a record whose bytes are not UTF-8
 
 
@@ -101,7 +101,7 @@ def line(record: Record) -> bytes:
         key, value, encoded = _text(record.key), _text(record.value), False
     except UnicodeDecodeError:
         key, value, encoded = _base64(record.key), _base64(record.value), True
-    headers = [(name, base64.b64encode(content or b"").decode()) for name, content in record.headers]
+    headers = [(name, _base64(content)) for name, content in record.headers]
     return _ENCODER.encode(
         Line(record.topic, record.partition, record.offset, record.timestamp_ms, key, value, headers, encoded)
     )
@@ -123,8 +123,8 @@ def read(path: Path) -> Iterator[Record]:
 
 
 def _record(found: Line) -> Record:
-    headers = tuple((name, base64.b64decode(content, validate=True)) for name, content in found.headers)
-    key, value = (_bytes(found.key, found.base64), _bytes(found.value, found.base64))
+    headers = tuple((name, _bytes(content, encoded=True)) for name, content in found.headers)
+    key, value = (_bytes(text, encoded=found.base64) for text in (found.key, found.value))
     return Record(found.topic, found.partition, found.offset, found.timestamp, key, headers, value)
 
 
@@ -136,7 +136,7 @@ def _base64(raw: bytes | None) -> str | None:
     return None if raw is None else base64.b64encode(raw).decode()
 
 
-def _bytes(text: str | None, encoded: bool) -> bytes | None:
+def _bytes(text: str | None, *, encoded: bool) -> bytes | None:
     if text is None:
         return None
     return base64.b64decode(text, validate=True) if encoded else text.encode()

@@ -17,7 +17,7 @@ from services.kit import logs
 from services.kit import topics as declarations
 from services.kit.topics import Topic
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
 CLIENT_LOGGERS = ("aiokafka", "faust", "kafka", "mode")
 SECONDS_BETWEEN_LINES = 60.0

@@ -58,7 +58,7 @@ class Audited:
     def events(self) -> list[Record]:
         """What stands on client-events."""
         return [
-            Record(reading.EVENTS, 0, offset, each.timestamp, each.key, each.headers, each.value)
+            Record(reading.EVENTS, 0, offset, each.timestamp, each.key, (), each.value)
             for offset, each in enumerate(self.world.log.records)
         ]
 

@@ -62,7 +62,7 @@ def as_decided(asked: Asked) -> Answer:
     return {"verdict": verdict, "categories": asked.categories, "known_as": asked.known_as}
 
 
-def only_the_need(asked: Asked) -> Answer:
+def only_the_need(_: Asked) -> Answer:
     """Permit the need alone."""
     return {"verdict": "deidentified", "categories": ["need"], "known_as": "reference"}
 
@@ -72,7 +72,7 @@ def closed(asked: Asked) -> Answer:
     return {"verdict": "closed", "categories": [], "known_as": asked.known_as}
 
 
-def nothing(asked: Asked) -> Answer:
+def nothing(_: Asked) -> Answer:
     """Withhold everything."""
     return {"verdict": "withheld", "categories": [], "known_as": None, "reason": "revoked"}
 

@@ -1,4 +1,4 @@
-"""The webhooks service around its tests: a broker of its own, a custodian over HTTP, a receiver, and what is decided."""
+"""The webhooks service amid a broker of its own, a custodian over HTTP, a receiver, and what was decided."""
 
 import asyncio
 import os

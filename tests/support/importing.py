@@ -81,8 +81,13 @@ def agree(admin: Caller, members: dict[str, Caller]) -> None:
 
 def people(folder: Path) -> dict[str, dict[str, str]]:
     """The rows of Client.csv by PersonalID."""
-    with (folder / "Client.csv").open(encoding="utf-8-sig", newline="") as file:
-        return {row["PersonalID"]: row for row in csv.DictReader(file)}
+    return {row["PersonalID"]: row for row in _rows(folder / "Client.csv")}
+
+
+def person_of(folder: Path, event_id: str) -> dict[str, str]:
+    """The row of Client.csv of the person whom an event is about."""
+    (event,) = [row for row in _rows(folder / "Event.csv") if row["EventID"] == event_id]
+    return people(folder)[event["PersonalID"]]
 
 
 def traces(folder: Path) -> set[str]:
@@ -99,18 +104,24 @@ def words(text: str) -> set[str]:
 
 def _organizations_words(folder: Path) -> set[str]:
     """The words of the organizations' names, which every recipient may read."""
-    with (folder / "Organization.csv").open(encoding="utf-8-sig", newline="") as file:
-        return words(" ".join(row["OrganizationName"] for row in csv.DictReader(file)))
+    return words(" ".join(row["OrganizationName"] for row in _rows(folder / "Organization.csv")))
 
 
-def set_source(folder: Path, source: str) -> Path:
-    """Let an export come from another HMIS, so that it is imported beside the first one's."""
-    path = folder / "Export.csv"
+def excerpt(source: Path, target: Path, source_id: str) -> Path:
+    """Write the part of an export that is about people with events, as if it came from another HMIS."""
+    target.mkdir(parents=True)
+    referred = {row["PersonalID"] for row in _rows(source / "Event.csv")}
+    for path in source.glob("*.csv"):
+        rows = [row for row in _rows(path) if row.get("PersonalID", "") in {"", *referred}]
+        if path.name == "Export.csv":
+            rows[0]["SourceID"] = source_id
+        with (target / path.name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return target
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    rows[0]["SourceID"] = source
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder
+        return list(csv.DictReader(file))

@@ -83,12 +83,12 @@ class Provider:
         """Every request that holds `mark`, repeated ones too."""
         return [one for one in self.desk.received if mark.encode() in one.raw]
 
-    async def crossing(self, referral_id: str) -> dict[str, Any]:
-        """What crossed, once the referral's recipient got something."""
+    async def crossing(self, referral_id: str, verdict: str = "deidentified") -> dict[str, Any]:
+        """What crossed, once something was delivered with this verdict."""
 
         async def found() -> dict[str, Any] | None:
             crossing: dict[str, Any] = (await self.get("referrals", f"/referrals/{referral_id}"))["crossing"][0]
-            return crossing if crossing["delivered_at"] else None
+            return crossing if crossing["delivered_at"] and crossing["verdict"] == verdict else None
 
         return await wait_until_async(found, what="a delivery that its originator sees")
 

@@ -1,0 +1,54 @@
+"""Audit's composition root."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+
+from services.audit import api, reading
+from services.audit.pseudonyms import Pseudonyms
+from services.kit import topics
+from services.kit.database import Database
+from services.kit.reader import DatabaseReader
+from services.kit.service import create_service
+from services.kit.settings import DatabaseSettings
+
+NAME: Final = "audit"
+
+
+def create_app() -> FastAPI:
+    """Make audit's application from the environment."""
+    return compose(DatabaseSettings.read(NAME))
+
+
+def compose(settings: DatabaseSettings) -> FastAPI:
+    """Make audit's application: it follows events, decisions and deliveries, and shows to each what is its own."""
+    database = Database(settings.database_url)
+    readers = _readers(settings)
+
+    @asynccontextmanager
+    async def following(app: FastAPI) -> AsyncIterator[None]:
+        app.state.pseudonyms = Pseudonyms.of(settings.assertion_key)
+        await asyncio.to_thread(topics.require, settings.kafka, NAME)
+        async with AsyncExitStack() as running:
+            # In this order, so that at the end each is done before the one that it waits for.
+            for reader in readers:
+                await running.enter_async_context(reader.running())
+            yield
+
+    return create_service(
+        settings, routers=[api.router], database=database, pieces=[following], checks={"kafka": readers[0].ping}
+    )
+
+
+def _readers(settings: DatabaseSettings) -> list[DatabaseReader]:
+    kafka, url = settings.kafka, settings.database_url
+    return [
+        DatabaseReader(NAME, reading.EVENTS, kafka, url, reading.apply_events),
+        DatabaseReader(
+            NAME, reading.DISCLOSURES, kafka, url, reading.apply_disclosures, source_offset=reading.source_offset
+        ),
+        DatabaseReader(NAME, reading.DELIVERIES, kafka, url, reading.apply_deliveries),
+    ]

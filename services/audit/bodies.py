@@ -1,0 +1,80 @@
+"""What audit's API answers. A field that is not for the reader is absent."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from schemas.events import ConsentMethod, DataCategory, PurposeOfUse
+from schemas.records import Verdict
+
+
+class Basis(BaseModel):
+    """A consent that was relied on, as far as it is about what crossed."""
+
+    id: str
+    version: int
+    discloser: str
+    to: list[str]
+    categories: list[DataCategory]
+    purposes: list[PurposeOfUse]
+    valid_from: datetime
+    method: ConsentMethod
+    signed_on: str | None = None
+    expires_at: datetime | None = None
+
+
+class Crossing(BaseModel):
+    """What one event was to bring to one party, `at` being the log's time.
+
+    The publisher's row has everything. A recipient's has what was delivered to it, and without a permit of the
+    referral no name of it but the `reference`. A row of the community's auditor has a `pseudonym` of the client.
+    """
+
+    id: str | None = None
+    pseudonym: str | None = None
+    client_id: str | None = None
+    event_id: str | None = None
+    referral_id: str | None = None
+    reference: str | None = None
+    at: datetime
+    type: str
+    publisher: str
+    publisher_project: str | None = None
+    recipient: str
+    recipient_project: str | None = None
+    purpose: PurposeOfUse
+    verdict: Verdict
+    status: str | None = None
+    basis: list[Basis] = []
+    agreements: list[str] | None = None
+    obligations: list[str] | None = None
+
+
+class Decision(Crossing):
+    """A decision. `withheld` gives each category that stays behind the code of its reason."""
+
+    categories: list[DataCategory]
+    withheld: dict[DataCategory, str] | None = None
+    reasons: list[str] | None = None
+    policy_version: int | None = None
+
+
+class Outcome(BaseModel):
+    """Where a delivery stands: the last thing that became of it, and of which attempt."""
+
+    channel: Literal["webhook", "inbox"]
+    state: Literal["released", "started", "delivered", "failed", "withheld", "not_sent", "given_up"]
+    at: datetime
+    attempt: int
+    verdict: Literal["permit", "deidentified", "status", "closed", "withheld"]
+    categories: list[DataCategory]
+    reason: str | None = None
+
+
+class Disclosure(Crossing):
+    """A line of a client's accounting. `categories` were delivered so far; `permitted` is what the log let cross."""
+
+    categories: list[DataCategory]
+    permitted: list[DataCategory] | None = None
+    deliveries: list[Outcome]

@@ -1,0 +1,1 @@
+"""Audit's tables, as they came to be."""

@@ -1,0 +1,116 @@
+"""What each reader may see of a decision and of its deliveries; pure."""
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from schemas.events import DataCategory
+from services.audit import bodies
+from services.audit.tables import Decision, Delivery
+
+DELIVERED: Final = "delivered"
+CLOSED: Final = "closed"
+CLOSED_TYPE: Final = "referral.closed"
+"""The type of an event of which only `closed` was told: its own would say more."""
+
+_STRENGTH: Final = ("closed", "status", "deidentified", "permit")
+# Within one attempt; what was delivered stays so, whatever a later attempt comes to.
+_PROGRESS: Final = ("released", "started", "not_sent", "failed", "withheld", "given_up", DELIVERED)
+
+
+def tell(decision: Decision, verdict: str, categories: Collection[DataCategory]) -> None:
+    """Note that this much of a decision was delivered. It only grows: what was told is not unsaid."""
+    if verdict not in _STRENGTH:
+        return
+    told = decision.told_verdict
+    if told is None or _STRENGTH.index(verdict) > _STRENGTH.index(told):
+        decision.told_verdict = verdict
+    decision.told_categories = sorted({*decision.told_categories, *categories})
+
+
+def seen_by_auditor(decision: Decision, pseudonym: str) -> bodies.Decision:
+    """A decision without any name by which a party could find the person: of client, referral or event."""
+    named = {"id": decision.id, "pseudonym": pseudonym} | _projects(decision)
+    return bodies.Decision(**named, **_parties(decision), **_decided(decision), **_grounds(decision))
+
+
+def seen_by(organization: str, decision: Decision, *, knows: bool) -> bodies.Decision:
+    """An organization's own row: of the publisher, whole; of a recipient, what was delivered to it."""
+    named = _names(organization, decision, knows=knows) | _parties(decision)
+    if decision.publisher == organization:
+        return bodies.Decision(**named, **_decided(decision), **_grounds(decision))
+    return bodies.Decision(**named | _told(decision), categories=decision.told_categories)
+
+
+def accounted_to(organization: str, decision: Decision, deliveries: Iterable[Delivery]) -> bodies.Disclosure:
+    """A line of a client's accounting, for a party that knows the client."""
+    named = _names(organization, decision, knows=True) | _parties(decision)
+    told = decision.told_categories
+    if decision.publisher != organization:
+        arrived = [delivery for delivery in deliveries if delivery.state == DELIVERED]
+        return bodies.Disclosure(**named | _told(decision), categories=told, deliveries=outcomes(arrived))
+    return bodies.Disclosure(
+        **named,
+        **_grounds(decision),
+        verdict=decision.verdict,
+        status=decision.status,
+        categories=told,
+        permitted=decision.categories,
+        deliveries=outcomes(deliveries),
+    )
+
+
+def outcomes(deliveries: Iterable[Delivery]) -> list[bodies.Outcome]:
+    """Where each endpoint, and the inbox, stands."""
+    furthest: dict[str, Delivery] = {}
+    for delivery in deliveries:
+        known = furthest.setdefault(delivery.endpoint, delivery)
+        furthest[delivery.endpoint] = max(known, delivery, key=_progress)
+    return [bodies.Outcome.model_validate(found, from_attributes=True) for _, found in sorted(furthest.items())]
+
+
+def _progress(delivery: Delivery) -> tuple[bool, int, int]:
+    return delivery.state == DELIVERED, delivery.attempt, _PROGRESS.index(delivery.state)
+
+
+def _names(organization: str, decision: Decision, *, knows: bool) -> dict[str, Any]:
+    """Whoever knows the referral by its reference alone learns no other name of it, nor whose project it is.
+
+    Not the decision's id either: it holds the partition, which is a part of the client id's hash.
+    """
+    if knows:
+        names = {name: getattr(decision, name) for name in ("id", "client_id", "event_id", "referral_id", "reference")}
+        return names | _projects(decision)
+    own = "publisher_project" if decision.publisher == organization else "recipient_project"
+    return {"reference": decision.reference, own: getattr(decision, own)}
+
+
+def _projects(decision: Decision) -> dict[str, Any]:
+    return {"publisher_project": decision.publisher_project, "recipient_project": decision.recipient_project}
+
+
+def _parties(decision: Decision) -> dict[str, Any]:
+    return {name: getattr(decision, name) for name in ("at", "type", "publisher", "recipient", "purpose")}
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    names = ("verdict", "status", "categories", "withheld", "reasons", "policy_version")
+    return {name: getattr(decision, name) for name in names}
+
+
+def _grounds(decision: Decision) -> dict[str, Any]:
+    return {name: getattr(decision, name) for name in ("basis", "agreements", "obligations")}
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    """What a recipient was told, and of the consents no more than what it was told rests on."""
+    if decision.told_verdict == CLOSED:
+        return {"verdict": "status", "status": CLOSED, "type": CLOSED_TYPE}
+    told = {"verdict": decision.told_verdict}
+    if decision.told_verdict == "deidentified":
+        return told
+    cut = [basis | {"categories": _kept(basis, decision)} for basis in decision.basis]
+    return told | {"status": decision.status, "basis": [basis for basis in cut if basis["categories"]]}
+
+
+def _kept(basis: dict[str, Any], decision: Decision) -> list[str]:
+    return [category for category in basis["categories"] if category in decision.told_categories]

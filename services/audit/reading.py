@@ -1,0 +1,163 @@
+"""Applies what the service reads on the log to its tables: referral events, decisions, deliveries."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from policy.parse import Refused, parse, type_of
+from schemas import records as said
+from schemas.events import Party
+from services.audit import model, store
+from services.kit.broker import Record
+from services.kit.waiting import until
+
+EVENTS: Final = "client-events"
+DISCLOSURES: Final = "disclosures"
+DELIVERIES: Final = "deliveries"
+OTHER_READER_WITHIN: Final = 60.0  # seconds
+
+_DISCLOSURE = msgspec.json.Decoder(said.Disclosure)
+_DELIVERY = msgspec.json.Decoder(said.Delivery)
+
+
+class _Source(Struct, frozen=True):
+    source_offset: int
+
+
+_SOURCE = msgspec.json.Decoder(_Source)
+
+
+class OtherReaderBehindError(Exception):
+    """A record answers another that our own reader has not come to for long: it, or this record, is not right."""
+
+
+def source_offset(record: Record) -> int:
+    """Return the offset of the event that a disclosure answers."""
+    return _SOURCE.decode(record.value or b"").source_offset
+
+
+async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
+    """Keep referral events until they are decided, and which organizations there are.
+
+    What can't be understood is the boundary's matter: it has no decisions.
+    """
+    understood = [(record, event) for record in records if (event := _understood(record)) is not None]
+    events = [_event_row(record, event) for record, event in understood if isinstance(event, said.ReferralEvents)]
+    await store.add_events(session, events)
+    changed = [event for _, event in understood if isinstance(event, said.OrganizationChanged)]
+    await store.add_organizations(session, [event.data.organization.id for event in changed])
+
+
+async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) -> None:
+    """Write each decision with its event, which a decision alone does not hold where all was denied."""
+    partition = records[0].partition
+    disclosures = [found for record in records if (found := _DISCLOSURE.decode(record.value or b"")).decisions]
+    if not disclosures:
+        return
+    last = disclosures[-1].source_offset
+    await _read_to(session, EVENTS, partition, last)
+    events = await store.take_events(session, partition, last)
+    rows = [row for each in disclosures for row in _decision_rows(partition, each, events[each.source_offset])]
+    await store.add_decisions(session, rows)
+
+
+async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> None:
+    """Write what became of each release, and what of its decision its recipient has been told by now."""
+    deliveries = [_DELIVERY.decode(record.value or b"") for record in records]
+    await store.add_deliveries(session, [_delivery_row(delivery) for delivery in deliveries])
+    delivered = [delivery for delivery in deliveries if delivery.state == model.DELIVERED]
+    await _decided(session, [delivery.decision_id for delivery in delivered])
+    decisions = await store.locked(session, [delivery.decision_id for delivery in delivered])
+    for delivery in delivered:
+        for decision in decisions.get(delivery.decision_id, ()):
+            model.tell(decision, delivery.verdict, delivery.categories)
+
+
+async def _decided(session: AsyncSession, decision_ids: Sequence[str]) -> None:
+    """Wait until our reader of `disclosures` has written these decisions: webhooks may be faster than we are."""
+    last: dict[int, int] = {}
+    for decision_id in decision_ids:
+        partition, offset = (int(number) for number in decision_id.split("/", 2)[:2])
+        last[partition] = max(last.get(partition, 0), offset)
+    for partition, offset in last.items():
+        await _read_to(session, DISCLOSURES, partition, offset)
+
+
+async def _read_to(session: AsyncSession, topic: str, partition: int, offset: int) -> None:
+    """Wait until the service has applied `topic` up to and with the record of this offset in client-events.
+
+    Each look sees what other transactions have committed by then (READ COMMITTED).
+    """
+
+    async def read() -> bool | None:
+        return await store.position(session, topic, partition) > offset or None
+
+    if not await until(read, OTHER_READER_WITHIN):
+        raise OtherReaderBehindError
+
+
+def _understood(record: Record) -> said.Event | None:
+    try:
+        return parse(record.value)
+    except Refused:
+        return None
+
+
+def _event_row(record: Record, event: said.ReferralEvents) -> store.Row:
+    data = event.data
+    return {
+        "partition": record.partition,
+        "source_offset": record.offset,
+        "event_id": event.id,
+        "type": type_of(event),
+        "client_id": data.client_id,
+        "referral_id": data.referral.id,
+        "originator": data.referral.originator.organization,
+        "publisher": data.publisher.organization,
+        "publisher_project": data.publisher.project,
+        "purpose": data.purpose,
+    }
+
+
+def _decision_rows(partition: int, disclosure: said.Disclosure, event: store.Row) -> Iterator[store.Row]:
+    for decision in disclosure.decisions:
+        yield event | {
+            "id": _decision_id(partition, disclosure.source_offset, decision.recipient),
+            "at": datetime.fromtimestamp(disclosure.at / 1000, UTC),
+            "policy_version": disclosure.policy_version,
+            "reference": decision.reference,
+            "recipient": decision.recipient.organization,
+            "recipient_project": decision.recipient.project,
+            "verdict": decision.verdict,
+            "categories": list(decision.categories),
+            "withheld": decision.withheld,
+            "reasons": list(decision.reasons),
+            "status": decision.status,
+            "agreements": list(decision.agreements),
+            "basis": list(msgspec.to_builtins(decision.basis)),
+            "obligations": list(decision.obligations),
+            "told_categories": [],
+        }
+
+
+def _delivery_row(delivery: said.Delivery) -> store.Row:
+    return {
+        "decision_id": delivery.decision_id,
+        "endpoint": delivery.endpoint_id or "",
+        "attempt": delivery.attempt,
+        "state": delivery.state,
+        "channel": delivery.channel,
+        "verdict": delivery.verdict,
+        "categories": list(delivery.categories),
+        "at": datetime.fromisoformat(delivery.time),
+        "reason": delivery.reason,
+    }
+
+
+def _decision_id(partition: int, offset: int, party: Party) -> str:
+    name = party.organization if party.project is None else f"{party.organization}:{party.project}"
+    return f"{partition}/{offset}/{name}"
