@@ -20,7 +20,7 @@ class Signer:
     private_key: Ed25519PrivateKey = field(repr=False)
 
     def sign(self, event: SignedEvent, *, log_id: str, key: str) -> bytes:
-        """The canonical bytes of `event`, signed for this log and record key; its own key id and signature are replaced."""
+        """The canonical bytes of `event`, signed for this log and key; its own key id and signature are replaced."""
         data = replace(event.data, key_id=self.key_id, signature="")
         message = signing_bytes(log_id, type_of(event), key, data)
         signature = base64.urlsafe_b64encode(self.private_key.sign(message)).rstrip(b"=").decode()

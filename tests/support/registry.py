@@ -5,6 +5,8 @@ who shares an identifier system, an application of one address answers.
 """
 
 import asyncio
+import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -20,16 +22,9 @@ from fastapi import APIRouter
 
 from policy.control import control_key
 from schemas.events import (
-    Agreement,
-    AgreementData,
-    AgreementSuspendedData,
-    Organization,
-    OrganizationData,
     Party,
-    PurposeOfUse,
-    Term,
 )
-from schemas.records import AgreementActivated, AgreementSuspended, ControlEvent, OrganizationChanged
+from schemas.records import ControlEvent
 from services.consent.app import create_app
 from services.consent.settings import ConsentSettings
 from services.kit import keys, topics
@@ -39,32 +34,29 @@ from services.kit.clients import ServiceClient
 from services.kit.control import ControlView
 from services.kit.keys import SymmetricKey, random_id
 from services.kit.problems import Problem
-from services.kit.sealing import BoxKey, SealContext, open_box, seal
+from services.kit.sealing import SealContext, seal
 from services.kit.service import create_service
+from tests.conftest import Databases
 from tests.support.callers import Community, bearer, calling
-from tests.support.log import CONSENT, GOVERNANCE, LOG_ID, PARTITIONS, ROOT_FINGERPRINT, Log, context
+from tests.support.control_records import (
+    ANNEX,
+    BYSTANDER,
+    OUTREACH,
+    PURPOSE,
+    SAFE_HOUSE,
+    SHELTER,
+    Governance,
+)
+from tests.support.log import CONSENT, GOVERNANCE, LOG_ID, PARTITIONS, ROOT_FINGERPRINT, Log
 from tests.support.own_kafka import OwnKafka
+from tests.support.ports import free_port_base
+from tests.support.sealed import CONTENT, Sealed, form
+from tests.support.shared_stack import RUN_FOLDER
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
-OUTREACH, SHELTER, ANNEX, SAFE_HOUSE, BYSTANDER = "outreach", "shelter", "annex", "safe-house", "bystander"
-PURPOSE: PurposeOfUse = "shelter-placement"
-OTHER_PURPOSE: PurposeOfUse = "housing-placement"
 SHARED_SYSTEM = "hmis"
 SCOPES = (Scope.CLIENTS_WRITE, Scope.CONSENTS_WRITE, Scope.CONSENTS_READ, Scope.CONSENTS_REVOKE)
-TERM = Term(
-    from_=(OUTREACH, ANNEX, SAFE_HOUSE),
-    to=(SHELTER, ANNEX),
-    purposes=(PURPOSE, OTHER_PURPOSE),
-    categories=("identity", "household", "health"),
-    deidentified=True,
-)
-CONTENT: dict[str, dict[str, Any]] = {
-    "need": {"service": "ES", "household_type": "without_children", "household_size": 1, "beds": 1},
-    "identity": {"first_name": "Magdalena"},
-    "household": {"household_size": 1},
-    "health": {"chronic_health_condition": 1},
-}
 
 
 @dataclass
@@ -76,7 +68,7 @@ class Registry:
     broker: OwnKafka
     producer: AIOKafkaProducer
     systems: dict[str, list[str]] = field(default_factory=lambda: {SHARED_SYSTEM: [OUTREACH, ANNEX]})
-    order: int = field(default_factory=lambda: int(time.time() * 1_000_000))
+    says: Governance = field(default_factory=Governance)
     http: httpx.AsyncClient = field(init=False)
     view: ControlView = field(init=False)
     webhooks: ServiceClient = field(init=False)
@@ -194,7 +186,7 @@ class Registry:
 
     async def sealed(
         self, client_id: str, categories: Sequence[str] = ("need", "identity", "health"), **changes: Any
-    ) -> "Sealed":
+    ) -> Sealed:
         """Seal as referrals does; `changes` are of SealContext."""
         key = (await self.public_key(client_id)).json()
         circumstances = {
@@ -227,28 +219,6 @@ class Registry:
         """Write a control record to partitions, and wait until the service has read it."""
         await self.view.reached(await self._write(event, partitions))
 
-    def agreement(self, agreement_id: str, term: Term = TERM) -> AgreementActivated:
-        agreement = Agreement(id=agreement_id, version=1, parties=(OUTREACH, SHELTER, ANNEX, SAFE_HOUSE), terms=(term,))
-        return AgreementActivated(**context(agreement_id), data=AgreementData(**self.signed(), agreement=agreement))
-
-    def suspension(self, agreement_id: str) -> AgreementSuspended:
-        data = AgreementSuspendedData(**self.signed(), agreement_id=agreement_id)
-        return AgreementSuspended(**context(f"end of {agreement_id}"), data=data)
-
-    def organization(self, name: str) -> OrganizationChanged:
-        organization = Organization(
-            id=name,
-            name=name,
-            kind="provider",
-            victim_service_provider=name == SAFE_HOUSE,
-            hipaa_covered=False,
-        )
-        return OrganizationChanged(**context(name), data=OrganizationData(**self.signed(), organization=organization))
-
-    def signed(self) -> dict[str, Any]:
-        self.order += 1
-        return {"order": self.order, "key_id": "-", "signature": "-"}
-
     async def records(self, client_id: str) -> list[Record]:
         """Everything on the log about a client."""
         runs = read_all(self.broker.bootstrap, "client-events", dict.fromkeys(range(PARTITIONS), 0))
@@ -276,10 +246,10 @@ class Registry:
             log.begin()
             for record in log.records:
                 await self.producer.send_and_wait("client-events", record.value, record.key, partition)
-        founding = [self.organization(name) for name in (OUTREACH, SHELTER, ANNEX, SAFE_HOUSE, BYSTANDER)]
+        founding = [self.says.organization(name) for name in (OUTREACH, SHELTER, ANNEX, SAFE_HOUSE, BYSTANDER)]
         for event in founding:
             await self._write(event, range(PARTITIONS))
-        await self._write(self.agreement("agreement"), range(PARTITIONS))
+        await self._write(self.says.agreement("agreement"), range(PARTITIONS))
 
     async def _write(self, event: ControlEvent, partitions: Iterable[int]) -> dict[int, int]:
         """Sign and write a control record; return the offset that comes next, by partition."""
@@ -289,84 +259,38 @@ class Registry:
         return {one.partition: one.offset + 1 for one in placed}
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """An envelope and the circumstances it was sealed for."""
-
-    context: SealContext
-    envelope: Any
-
-    def asked(self, **changes: Any) -> dict[str, Any]:
-        """The body with which webhooks asks for a permit of it."""
-        originator = self.context.originator.organization
-        categories = sorted(self.envelope.boxes)
-        wrapped = {name: getattr(self.envelope, name) for name in ("seq", "suite", "key_id", "wrapped")}
-        return {
-            "decision_id": f"0/{random_id()}/{SHELTER}",
-            "attempt": 1,
-            "channel": "webhook",
-            "event_type": "referral.requested",
-            "client_id": self.context.client_id,
-            "referral_id": self.context.referral_id,
-            "originator": {"organization": originator},
-            "publisher": {"organization": originator},
-            "purpose": self.context.purpose,
-            "recipients": [{"organization": one.organization} for one in self.context.recipients],
-            "recipient": {"organization": SHELTER},
-            "told": {"organization": SHELTER},
-            "verdict": "permit",
-            "known_as": "referral",
-            "status": "requested",
-            "categories": categories,
-            "envelopes": [{**wrapped, "categories": categories}],
-        } | changes
-
-    def status(self, status: str, **changes: Any) -> dict[str, Any]:
-        """The body with which webhooks asks to tell a lifecycle event."""
-        return (
-            self.asked(event_type=f"referral.{status}", verdict="status", status=status, categories=[], envelopes=[])
-            | changes
-        )
-
-    def opened(self, released: dict[str, Any]) -> dict[str, Any]:
-        """Open the boxes whose keys were given out."""
-        place: dict[str, Any] = {"client_id": self.context.client_id, "referral_id": self.context.referral_id}
-        return {
-            key["category"]: open_box(
-                self.envelope.boxes[key["category"]],
-                BoxKey(keys.decode(key["key"])),
-                seq=key["seq"],
-                category=key["category"],
-                **place,
-            )
-            for key in released["keys"]
-        }
-
-
-def form(method: str) -> dict[str, Any]:
-    """How it was said; what is written has a signature."""
-    signers = [] if method == "verbal" else [{"role": "client", "on": "2026-11-20"}]
-    return {"method": method, "notice_version": "notice-3", "signers": signers}
+def assert_names(refused: httpx.Response, field: str) -> None:
+    """It is refused, and the problem names just this field."""
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json"), refused.text
+    assert [error["field"] for error in refused.json()["errors"]] == [field]
 
 
 @asynccontextmanager
-async def founded(folder: Path, base: int, database_url: str) -> AsyncIterator[Registry]:
+async def founded(postgres: Databases) -> AsyncIterator[Registry]:
     """Bring up a log with a broker of its own, and the consent service on it."""
-    broker, community = OwnKafka(folder, base), Community(now=time.time())
-    await broker.start()
-    try:
-        await asyncio.to_thread(topics.apply, broker.bootstrap)
-        values = community.setting_values("consent") | {
-            "kafka": broker.bootstrap,
-            "root_fingerprint": ROOT_FINGERPRINT,
-            "database_url": database_url,
-            "consent_signing_key": CONSENT.private_key,
-            "key_encryption_key": SymmetricKey(keys.generate_symmetric()),
-        }
-        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
-            registry = Registry(community, ConsentSettings(**values), broker, producer)
-            await registry.found()
-            async with registry.serving():
+    with free_port_base() as base:
+        broker = OwnKafka(Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER])), base)
+        await broker.start()
+        try:
+            async with _serving(broker, postgres.create_database("consent")) as registry:
                 yield registry
-    finally:
-        broker.kill()
+        finally:
+            broker.kill()
+
+
+@asynccontextmanager
+async def _serving(broker: OwnKafka, database_url: str) -> AsyncIterator[Registry]:
+    await asyncio.to_thread(topics.apply, broker.bootstrap)
+    community = Community(now=time.time())
+    values = community.setting_values("consent") | {
+        "kafka": broker.bootstrap,
+        "root_fingerprint": ROOT_FINGERPRINT,
+        "database_url": database_url,
+        "consent_signing_key": CONSENT.private_key,
+        "key_encryption_key": SymmetricKey(keys.generate_symmetric()),
+    }
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
+        registry = Registry(community, ConsentSettings(**values), broker, producer)
+        await registry.found()
+        async with registry.serving():
+            yield registry

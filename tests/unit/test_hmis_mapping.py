@@ -14,6 +14,7 @@ from schemas.codes import RelationshipToHeadOfHousehold as Relationship
 from services.cli.hmis.mapping import plan_import
 from services.cli.hmis.openings import OPENINGS
 from services.cli.hmis.plan import Plan, PlannedReferral, Transition, safe_id
+from services.cli.hmis.reading import read_export
 from services.cli.hmis.report import Report
 from services.cli.hmis.rows import (
     Client,
@@ -277,3 +278,11 @@ def test_ids_are_the_source_s_and_the_hmis_s(parts: tuple[str, ...], form: str) 
 
 def test_two_ids_never_become_one() -> None:
     assert safe_id("a-b", "c") != safe_id("a", "b-c")
+
+
+def test_history_and_what_is_new_share_no_key_and_no_protected_client(tmp_path: Path) -> None:
+    export = read_export(variant(tmp_path / "export", Variant(victim_service_provider=True)), Report())
+    history, live = (plan_import(export, Report(), TODAY, mode) for mode in ("history", "live"))
+    assert not {each.key for each in history.referrals} & {each.key for each in live.referrals}
+    before, now = ({m.registration for r in plan.referrals for m in r.members} for plan in (history, live))
+    assert {each.system for each in before & now} == {"1106-hmis"}

@@ -1,0 +1,57 @@
+"""What governance says on the log of a small community: its organizations and its agreement."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.events import (
+    Agreement,
+    AgreementData,
+    AgreementSuspendedData,
+    Organization,
+    OrganizationData,
+    PurposeOfUse,
+    Term,
+)
+from schemas.records import AgreementActivated, AgreementSuspended, OrganizationChanged
+from tests.support.log import context
+
+OUTREACH, SHELTER, ANNEX, SAFE_HOUSE, BYSTANDER = "outreach", "shelter", "annex", "safe-house", "bystander"
+PURPOSE: PurposeOfUse = "shelter-placement"
+OTHER_PURPOSE: PurposeOfUse = "housing-placement"
+TERM = Term(
+    from_=(OUTREACH, ANNEX, SAFE_HOUSE),
+    to=(SHELTER, ANNEX),
+    purposes=(PURPOSE, OTHER_PURPOSE),
+    categories=("identity", "household", "health"),
+    deidentified=True,
+)
+
+
+@dataclass
+class Governance:
+    """Its words, in their order; still to be signed."""
+
+    order: int = field(default_factory=lambda: int(time.time() * 1_000_000))
+
+    def agreement(self, agreement_id: str, term: Term = TERM) -> AgreementActivated:
+        agreement = Agreement(id=agreement_id, version=1, parties=(OUTREACH, SHELTER, ANNEX, SAFE_HOUSE), terms=(term,))
+        return AgreementActivated(**context(agreement_id), data=AgreementData(**self.signed(), agreement=agreement))
+
+    def suspension(self, agreement_id: str) -> AgreementSuspended:
+        data = AgreementSuspendedData(**self.signed(), agreement_id=agreement_id)
+        return AgreementSuspended(**context(f"end of {agreement_id}"), data=data)
+
+    def organization(self, name: str) -> OrganizationChanged:
+        organization = Organization(
+            id=name,
+            name=name,
+            kind="provider",
+            victim_service_provider=name == SAFE_HOUSE,
+            hipaa_covered=False,
+        )
+        return OrganizationChanged(**context(name), data=OrganizationData(**self.signed(), organization=organization))
+
+    def signed(self) -> dict[str, Any]:
+        self.order += 1
+        return {"order": self.order, "key_id": "-", "signature": "-"}

@@ -1,0 +1,294 @@
+"""What arrives is a closed list for each verdict, and never more than both deciders let through."""
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from schemas.events import DataCategory, Envelope, Project
+from services.kit.keys import encode, generate_symmetric
+from services.kit.sealing import SealContext, box_key, unwrap
+from services.webhooks.custodian import Release, ReleasedKey, release_request
+from services.webhooks.render import UnrenderableError, render, to_json
+from services.webhooks.told import Told, decode, source_offset, told_by, wants
+from services.webhooks.told import encode as write
+from tests.support.disclosing import NEED, Disclosing, Made
+from tests.support.log import LOG_ID
+
+CANARY = "Rosalind-Canary"
+SEGMENTS: dict[DataCategory, Any] = {
+    "identity": {"first_name": CANARY},
+    "notes": {"text": "knock twice"},
+    "education": {"last_grade_completed": 5},
+}
+PERMIT_FIELDS = {
+    "event_id",
+    "verdict",
+    "publisher",
+    "publisher_project",
+    "purpose",
+    "referral_id",
+    "reference",
+    "referral_version",
+    "status",
+    "call_back",
+    "client_id",
+    "shared",
+    "consent",
+    "obligations",
+    "notices",
+}
+STATUS_FIELDS = {
+    "event_id",
+    "verdict",
+    "publisher",
+    "purpose",
+    "referral_version",
+    "status",
+    "shared",
+    "obligations",
+    "notices",
+}
+
+
+class World:
+    """Outreach (a Part 2 program among its projects) refers clients to a shelter."""
+
+    def __init__(self) -> None:
+        self.log = Disclosing()
+        part2 = Project(id="clinic", name="Clinic", project_type=6, part2_program=True, hmis_participation="none")
+        self.log.organization("outreach", part2)
+        self.log.organization("shelter")
+        self.log.agree("outreach", "shelter")
+        self.client = self.log.client()
+
+    def last(self) -> Told:
+        """What the last record told; through the database's form and back."""
+        (told,) = told_by(0, self.log.answers[-1].value)
+        return decode(write(told))
+
+    def release(self, told: Told, *categories: DataCategory, verdict: str | None = None, **more: Any) -> Release:
+        """As the custodian would answer, with the real keys of these categories (default: all decided)."""
+        wanted = categories or told.decision.categories
+        given = {"verdict": verdict or told.verdict, "known_as": told.decision.known_as} | more
+        keys = tuple(
+            self._key(told, envelope, one) for one in wanted for envelope in told.envelopes if one in envelope.boxes
+        )
+        return Release(release_id="r", categories=tuple(wanted), keys=keys, lease_seconds=3, **given)
+
+    def _key(self, told: Told, envelope: Envelope, category: DataCategory) -> ReleasedKey:
+        private = self.log.clients[self.client].pair.private_key
+        seal_key = unwrap(envelope, SealContext.of(LOG_ID, told.event.data), private)
+        return ReleasedKey(envelope.seq, category, encode(box_key(seal_key, category)))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def permit(world: World, **more: Any) -> Told:
+    world.log.grant(world.client, "outreach", "shelter", "identity", "notes", "education")
+    world.log.refer(world.client, "outreach", "shelter", SEGMENTS, project="clinic", **more)
+    return world.last()
+
+
+def rendered(told: Told, release: Release) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(to_json(render(told, release)))
+    assert set(document) == {"type", "timestamp", "data"}
+    return document
+
+
+def test_a_permit_says_all_that_was_decided(world: World) -> None:
+    told = permit(world, occurred_at="2026-11-22T11:00:00Z")
+    document = rendered(told, world.release(told))
+    data = document["data"]
+    assert (document["type"], document["timestamp"]) == ("referral.requested", "2026-11-22T12:00:00Z")
+    assert set(data) == PERMIT_FIELDS | {"occurred_at"}
+    assert data["shared"] == {"need": NEED, **SEGMENTS}
+    assert (data["verdict"], data["publisher"], data["publisher_project"]) == ("permit", "outreach", "clinic")
+    assert (data["client_id"], data["status"], data["referral_version"]) == (world.client, "requested", 1)
+    assert data["call_back"] == {"name": "Desk of outreach", "phone": "555-0100"}
+    assert data["reference"] == told.decision.reference
+    (consent,) = data["consent"]
+    assert set(consent) == {"id", "version", "discloser", "to", "categories", "purposes", "signed_on", "expires_at"}
+    assert (consent["discloser"], consent["to"], consent["expires_at"]) == ("outreach", ["shelter"], None)
+
+
+def test_obligations_come_with_their_words(world: World) -> None:
+    told = permit(world)
+    data = rendered(told, world.release(told))["data"]
+    assert data["obligations"] == ["34-cfr-99.33", "42-cfr-2.32"]
+    assert "42 CFR part 2 prohibits unauthorized use or disclosure of these records." in data["notices"]
+    assert len(data["notices"]) == 2
+
+
+def test_the_custodian_cuts_categories_and_what_hangs_on_them(world: World) -> None:
+    told = permit(world)
+    data = rendered(told, world.release(told, "need", "identity"))["data"]
+    assert set(data["shared"]) == {"need", "identity"}
+    assert data["consent"][0]["categories"] == ["identity"]
+    assert data["obligations"] == ["42-cfr-2.32"]
+
+
+def test_a_permit_cut_to_the_need_arrives_deidentified(world: World) -> None:
+    told = permit(world)
+    release = world.release(told, "need", verdict="deidentified", known_as="reference")
+    document = rendered(told, release)
+    assert set(document["data"]) == {"verdict", "publisher", "purpose", "reference", "shared", "call_back"}
+    assert document["data"]["shared"] == {"need": NEED}
+    text = json.dumps(document)
+    for known in (CANARY, world.client, told.event.id, told.event.data.referral.id, "clinic"):
+        assert known not in text
+
+
+def test_a_deidentified_referral_is_a_closed_list(world: World) -> None:
+    world.log.refer(world.client, "outreach", "shelter", SEGMENTS, project="clinic", occurred_at="2026-11-22T11:00:00Z")
+    told = world.last()
+    assert (told.verdict, [list(each.boxes) for each in told.envelopes]) == ("deidentified", [["need"]])
+    document = rendered(told, world.release(told))
+    assert document == {
+        "type": "referral.requested",
+        "timestamp": "2026-11-22T12:00:00Z",
+        "data": {
+            "verdict": "deidentified",
+            "publisher": "outreach",
+            "purpose": "shelter-placement",
+            "reference": told.decision.reference,
+            "shared": {"need": NEED},
+            "call_back": {"name": "Desk of outreach", "phone": "555-0100"},
+        },
+    }
+
+
+def accepted(world: World, made: Made) -> Told:
+    world.log.say(made, "accepted", publisher="shelter")
+    return world.last()
+
+
+def test_a_status_tells_the_originator_by_referral_id(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    told = accepted(world, made)
+    assert (told.party.organization, told.concerned.organization) == ("outreach", "shelter")
+    document = rendered(told, world.release(told))
+    assert document["type"] == "referral.accepted"
+    assert set(document["data"]) == STATUS_FIELDS | {"referral_id"}
+    assert (document["data"]["referral_id"], document["data"]["status"]) == (made.id, "accepted")
+    assert document["data"]["shared"] == {}
+
+
+def test_a_status_names_the_referral_as_its_recipient_knows_it(world: World) -> None:
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    world.log.say(made, "cancelled")
+    told = world.last()
+    document = rendered(told, world.release(told))
+    assert set(document["data"]) == STATUS_FIELDS | {"reference"}
+    assert document["data"]["reference"] == made.recipient.reference
+    assert made.id not in json.dumps(document)
+
+
+def test_the_lesser_of_both_deciders_knowledge_names_it(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    world.log.say(made, "cancelled")
+    told = world.last()
+    assert told.decision.known_as == "referral"
+    data = rendered(told, world.release(told, known_as="reference"))["data"]
+    assert (data.get("referral_id"), data["reference"]) == (None, made.recipient.reference)
+
+
+def test_closed_says_no_more_than_closed(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    world.log.say(made, "cancelled", occurred_at="2026-11-22T11:00:00Z")
+    told = world.last()
+    document = rendered(told, world.release(told, verdict="closed"))
+    assert (document["type"], document["data"]["status"]) == ("referral.closed", "closed")
+    assert set(document["data"]) == STATUS_FIELDS | {"referral_id"}
+    assert "cancelled" not in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("decided", "answered"),
+    [
+        ("deidentified", "permit"),
+        ("deidentified", "status"),
+        ("permit", "status"),
+        ("permit", "closed"),
+        ("status", "permit"),
+        ("status", "deidentified"),
+        ("status", "withheld"),
+        ("permit", "withheld"),
+    ],
+)
+def test_an_answer_wider_than_decided_renders_nothing(world: World, decided: str, answered: str) -> None:
+    if decided != "deidentified":
+        world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    told = accepted(world, made) if decided == "status" else world.last()
+    assert told.verdict == decided
+    with pytest.raises(UnrenderableError):
+        render(told, world.release(told, verdict=answered))
+
+
+def test_a_category_that_was_not_decided_is_never_opened(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    told = world.last()
+    assert {category for each in told.envelopes for category in each.boxes} == {"identity", "need"}
+    release = replace(world.release(told), categories=("identity", "need", "notes"))
+    with pytest.raises(UnrenderableError):
+        render(told, release)
+
+
+def test_a_wrong_or_missing_key_renders_nothing(world: World) -> None:
+    told = permit(world)
+    release = world.release(told)
+    wrong = tuple(ReleasedKey(key.seq, key.category, encode(generate_symmetric())) for key in release.keys)
+    for keys in (wrong, (), (ReleasedKey(1, "identity", "not base64url!"),)):
+        with pytest.raises(UnrenderableError) as failure:
+            render(told, replace(release, keys=keys))
+        assert failure.value.__suppress_context__
+
+
+def test_what_is_stored_holds_no_reason_and_no_box_that_is_not_needed(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    told = world.last()
+    assert (told.decision.withheld, told.decision.reasons) == ({}, ())
+    assert CANARY.encode() not in write(told)
+    assert told.id == f"0/{source_offset(world.log.answers[-1].value)}/shelter"
+
+
+def test_nobody_is_told_of_a_denial(world: World) -> None:
+    stranger = Disclosing()
+    stranger.organization("a")
+    stranger.organization("b")
+    stranger.refer(stranger.client(), "a", "b")
+    assert list(told_by(0, stranger.answers[-1].value)) == []
+    assert list(told_by(0, world.log.answers[0].value)) == []  # a genesis
+
+
+def test_the_custodian_is_asked_without_a_box(world: World) -> None:
+    told = permit(world)
+    body = json.dumps(release_request(told, 3, "webhook"))
+    for envelope in told.envelopes:
+        assert all(box not in body for box in envelope.boxes.values())
+        assert envelope.wrapped in body
+    assert "Desk of" not in body
+
+
+def test_keys_and_bodies_have_no_representation(world: World) -> None:
+    told = permit(world)
+    release = world.release(told)
+    assert all(key.key not in repr(release) for key in release.keys)
+
+
+def test_filters() -> None:
+    assert wants(["*"], ("referral.requested",))
+    assert wants(["referral.accepted"], ("referral.accepted", "referral.closed"))
+    assert wants(["referral.closed"], ("referral.accepted", "referral.closed"))
+    assert not wants(["referral.requested"], ("referral.accepted", "referral.closed"))
+    assert not wants([], ("referral.requested",))
