@@ -1,0 +1,166 @@
+"""What consent's API takes and answers."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from schemas.events import ConsentMethod, DataCategory, PurposeOfUse, RequestedBy, RevocationReason, RevocationScope
+from services.kit.problems import refusal
+
+LOCAL = "local"
+"""The identifier system that every organization has for itself."""
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+Decision = Literal["permit", "refuse", "exclude"]
+Status = Literal["active", "not-yet-valid", "expired", "revoked", "lifted"]
+State = Literal["recorded", "accepted"]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _utc(moment: datetime) -> datetime:
+    """One spelling for one moment: what is signed is written in UTC."""
+    if not EARLIEST <= moment < LATEST:
+        raise refusal("must be between the years 2000 and 2200")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+class Body(BaseModel):
+    """A body that refuses what it does not know and never repeats what was sent."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Actor(Body):
+    """The person behind the API client: an opaque id of the organization's own, and a role."""
+
+    id: Code
+    role: Code
+
+
+class Writing(Body):
+    """A writing body: names, if it wants, who is behind the API client."""
+
+    actor: Actor | None = None
+
+
+class Made(Body):
+    """What a request has made; what became of it is looked up afresh, also when the request is repeated."""
+
+    id: str
+
+
+class Identifier(Body):
+    """How a system knows a person; `local` is a system of the organization's own."""
+
+    system: Code
+    value: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class NewClient(Writing):
+    """A person to register."""
+
+    identifiers: Annotated[list[Identifier], Field(max_length=20)] = []
+
+
+class Client(Body):
+    """A client, by the id under which all organizations that know the person know them here."""
+
+    client_id: str
+
+
+class Signer(Body):
+    """Who signed, in which role, on which day (42 CFR 2.31(a)(7) and (8))."""
+
+    role: Literal["client", "parent", "guardian", "representative"]
+    on: date
+
+
+class Document(Body):
+    """The signed paper or file, by its hash; the document itself stays with `held_by`."""
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    held_by: Code
+
+
+class Form(Body):
+    """How the client said it, after which notice."""
+
+    method: ConsentMethod
+    notice_version: Code
+    language: Code | None = None
+    signers: Annotated[list[Signer], Field(max_length=8)] = []
+    document: Document | None = None
+
+
+class NewConsent(Writing):
+    """A permission, refusal or exclusion to record (the elements of 42 CFR 2.31).
+
+    An exclusion covers everything, whatever categories and purposes it names. Nothing named never means everything.
+    """
+
+    client_id: Id
+    decision: Decision
+    to: Annotated[list[Code], Field(min_length=1, max_length=20)]
+    categories: list[DataCategory] = []
+    purposes: list[PurposeOfUse] = []
+    valid_from: Moment | None = None
+    expires_at: Moment | None = None
+    form: Form
+
+
+class Consent(Body):
+    """A consent as recorded. `status` says what it does now, `state` whether the log has it."""
+
+    id: str
+    version: int
+    client_id: str
+    decision: Decision
+    status: Status
+    state: State
+    recorded_by: str
+    recorded_at: datetime
+    accepted_at: datetime | None
+    to: list[str]
+    categories: list[DataCategory]
+    purposes: list[PurposeOfUse]
+    valid_from: datetime
+    expires_at: datetime | None
+    form: Form
+
+
+class NewRevocation(Writing):
+    """What to stop. Without a scope: the consent, or everything about the client."""
+
+    scope: RevocationScope | None = None
+    consent_id: Id | None = None
+    recipient: Code | None = None
+    category: DataCategory | None = None
+    requested_by: RequestedBy
+    reason_code: RevocationReason | None = None
+
+
+class Receipt(Body):
+    """What has become of a revocation.
+
+    `recorded_at`: from here on no key is given out. `accepted_at`: the log has it. `effective_at`: everything given
+    out before, in this scope, was settled or could no longer be used; no request with a client id or a box in this
+    scope starts after it, but for those `in_doubt`: given out before and never settled in time. `withheld`: decisions
+    of this scope cut since. Both counts are of what the caller disclosed or was to receive; of all others only
+    `others` is said.
+    """
+
+    id: str
+    client_id: str
+    scope: RevocationScope
+    state: Literal["recorded", "accepted", "effective"]
+    recorded_at: datetime
+    accepted_at: datetime | None
+    effective_at: datetime | None
+    withheld: int
+    in_doubt: int
+    others: Literal["done", "pending", "in_doubt"]

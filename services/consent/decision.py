@@ -1,0 +1,138 @@
+"""The second decision: what of the boundary's yes still stands now, by consent's own tables. It only cuts. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from policy.allowed import Allowed
+from policy.decide import release, status_word
+from policy.reasons import WITHHELD
+from policy.state import BY_ID, BY_REFERENCE, STRANGER
+from schemas.events import DataCategory
+from services.consent.asked import Given, KnownAs, ReleaseRequest
+
+NEED: Final[frozenset[DataCategory]] = frozenset({"need"})
+OTHER_CIRCUMSTANCES: Final = "other-circumstances"
+DOES_NOT_OPEN: Final = "does-not-open"
+UNKNOWN_CLIENT: Final = "unknown-client"
+"""Reasons beside those of `policy.reasons`: webhooks asked what no decision of the boundary could have said."""
+
+_TELLING: Final = tuple(WITHHELD)
+"""From nothing said at all to a consent that has ended or lacks something."""
+
+_LEVELS: Final[dict[KnownAs | None, int]] = {None: STRANGER, "reference": BY_REFERENCE, "referral": BY_ID}
+_NAMES: Final[dict[int, KnownAs | None]] = {level: name for name, level in _LEVELS.items()}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What may be sent, on which consents it rests, and why it is less than what was asked."""
+
+    verdict: Given
+    categories: frozenset[DataCategory] = frozenset()
+    consents: frozenset[str] = frozenset()
+    known_as: KnownAs | None = None
+    reason: str | None = None
+
+
+def withheld(reason: str) -> Outcome:
+    """Say that nothing may be sent."""
+    return Outcome("withheld", reason=reason)
+
+
+def asked_verdict(asked: ReleaseRequest) -> Given:
+    """Return what the boundary decided, in the custodian's words."""
+    return "closed" if asked.verdict == "status" and asked.status == "closed" else asked.verdict
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the custodian knows when it is asked.
+
+    `allowed` is the rule's answer for originator and recipient under each control state in force: all must agree.
+    `excluded`: the client wants nothing at all to go to who is told. `before`: the verdicts with which the custodian
+    answered for boxes of this referral to this recipient. `at` is in milliseconds since 1970.
+    """
+
+    allowed: Sequence[Allowed]
+    excluded: bool
+    before: frozenset[str]
+    at: int
+
+
+def decide(asked: ReleaseRequest, case: Case) -> Outcome:
+    """What may be sent now."""
+    if not _coherent(asked):
+        return withheld(OTHER_CIRCUMSTANCES)
+    if case.excluded:
+        return withheld("excluded")
+    if asked.verdict == "status":
+        return _status(asked, case)
+    return _boxes(asked, case)
+
+
+def _coherent(asked: ReleaseRequest) -> bool:
+    """Whether a decision can have been like this: the recipient is one, and boxes go from originator to recipient."""
+    parties = [(one.organization, one.project) for one in asked.recipients]
+    if (asked.recipient.organization, asked.recipient.project) not in parties:
+        return False
+    if asked.verdict == "status":
+        return asked.told in (asked.recipient, asked.originator)
+    return asked.told == asked.recipient and asked.publisher.organization == asked.originator.organization
+
+
+def _boxes(asked: ReleaseRequest, case: Case) -> Outcome:
+    requested = asked.event_type == "referral.requested"
+    crossing = frozenset(asked.categories) & {each for one in asked.envelopes for each in one.categories}
+    if asked.verdict == "deidentified" or (asked.not_after is not None and case.at >= asked.not_after):
+        crossing &= NEED
+    verdict = "deny"
+    for each in case.allowed:
+        verdict, crossing = release(requested, each, crossing, "permit" in case.before)
+    if verdict not in ("permit", "deidentified"):
+        return withheld(_why(asked, case, frozenset()))
+    consents = {each.grants[one].consent.id for each in case.allowed for one in crossing if one in each.grants}
+    outcome = Outcome("permit", crossing, frozenset(consents), "referral")
+    if verdict == "deidentified":
+        outcome = replace(outcome, verdict="deidentified", known_as="reference")
+    whole = verdict == asked.verdict and crossing == set(asked.categories)
+    return outcome if whole else replace(outcome, reason=_why(asked, case, crossing))
+
+
+def _status(asked: ReleaseRequest, case: Case) -> Outcome:
+    told_originator = asked.told.organization == asked.originator.organization
+    known = BY_ID if told_originator else min(_LEVELS[asked.known_as], _let_know(case.before))
+    word = asked.status
+    for each in case.allowed:
+        word = None if word is None else status_word(each, word, known, told_originator)
+    if word is None:
+        return withheld("not-known-to-recipient" if known == STRANGER else _why(asked, case, frozenset()))
+    if word != asked.status:
+        return Outcome("closed", known_as=_NAMES[known], reason=_why(asked, case, frozenset()))
+    consents = {grant.consent.id for each in case.allowed for grant in each.grants.values()}
+    return Outcome(asked_verdict(asked), consents=frozenset(consents), known_as=_NAMES[known])
+
+
+def _let_know(before: frozenset[str]) -> int:
+    """How well a recipient can know a referral, by what it was given of it; at best, if nothing was ever asked.
+
+    The boundary counts a permit as known from the moment it decided; what the custodian withheld nobody ever saw.
+    """
+    if "permit" in before or not before:
+        return BY_ID
+    return BY_REFERENCE if "deidentified" in before else STRANGER
+
+
+def _why(asked: ReleaseRequest, case: Case, crossing: frozenset[DataCategory]) -> str:
+    """Return one reason for which less was given than asked: the one that tells most."""
+    denials = [each.denial for each in case.allowed if each.denial is not None]
+    if denials:
+        return denials[0]
+    if asked.verdict == "status":  # it names no categories: any that has lapsed tells why
+        reasons = {reason for each in case.allowed for reason in each.withheld.values()}
+    else:
+        stayed = set(asked.categories) - crossing - NEED
+        reasons = {
+            each.withheld.get(one, "no-term") for each in case.allowed for one in stayed if one not in each.grants
+        }
+    return max(reasons, key=_TELLING.index, default="nothing-permitted")

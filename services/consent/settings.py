@@ -1,0 +1,12 @@
+"""What only consent is told: its signing key, and the key under which clients' private keys are kept."""
+
+from services.kit.keys import PrivateKeyText, SymmetricKeyText
+from services.kit.settings import DatabaseSettings
+
+
+class ConsentSettings(DatabaseSettings):
+    """Consent's settings."""
+
+    consent_signing_key: PrivateKeyText
+    """Signs `consent.*` and `client.*`; the log knows it by the id `consent`."""
+    key_encryption_key: SymmetricKeyText

@@ -1,0 +1,155 @@
+"""Consents and revocations: written with their records in one transaction, under the client's row lock."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Select, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from policy import canonical
+from policy.parse import parse
+from schemas.events import Consent as ConsentRecord
+from schemas.events import HeldConsent
+from services.consent import bodies, clients, model
+from services.consent.model import Change, Locked
+from services.consent.tables import Client, Consent
+from services.kit import outbox
+from services.kit.pages import Page, Paging
+from services.kit.problems import Problem
+from services.kit.relay import Acknowledged
+
+TOPIC: Final = "client-events"
+_RECORD: Final = msgspec.json.Decoder(ConsentRecord)
+
+# One round trip for the client and for what changes it.
+_ADD_CONSENT: Final = text(
+    "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
+    ' INSERT INTO consents (id, client_id, recorder, decision, "order", record, recorded_at)'
+    " VALUES (:id, :client_id, :organization, :decision, :order, :record, :recorded_at)"
+)
+_ADD_REVOCATION: Final = text(
+    "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
+    ' INSERT INTO revocations (id, client_id, organization, consent_id, "order", record, recorded_at)'
+    " VALUES (:id, :client_id, :organization, :consent_id, :order, :record, :recorded_at)"
+)
+_ACCEPTED: Final = (
+    "UPDATE {table} SET accepted_at = clock_timestamp(), log_partition = placed.log_partition,"
+    " log_offset = placed.log_offset"
+    " FROM unnest(:ids, :partitions, :offsets) AS placed(id, log_partition, log_offset)"
+    " WHERE {table}.id = placed.id AND accepted_at IS NULL"
+)
+_PLACES: Final = (
+    bindparam("ids", type_=ARRAY(TEXT)),
+    bindparam("partitions", type_=ARRAY(INTEGER)),
+    bindparam("offsets", type_=ARRAY(BIGINT)),
+)
+_CONSENTS_ACCEPTED: Final = text(_ACCEPTED.format(table="consents")).bindparams(*_PLACES)
+_REVOCATIONS_ACCEPTED: Final = text(_ACCEPTED.format(table="revocations")).bindparams(*_PLACES)
+
+
+async def add_consent(
+    session: AsyncSession, client: Locked, change: Change, *, decision: bodies.Decision, recorder: str
+) -> None:
+    """Record a consent of a locked client."""
+    await session.execute(_ADD_CONSENT, {**_changed(client, change, recorder), "decision": decision})
+    await _put(session, client, change)
+
+
+async def add_revocation(
+    session: AsyncSession, client: Locked, change: Change, *, desk: str, consent_id: str | None
+) -> None:
+    """Record a revocation of a locked client; `consent_id` is the consent it is of, or was said of."""
+    await session.execute(_ADD_REVOCATION, {**_changed(client, change, desk), "consent_id": consent_id})
+    await _put(session, client, change)
+
+
+def _changed(client: Locked, change: Change, organization: str) -> dict[str, Any]:
+    return {
+        "id": change.event.id,
+        "client_id": client.client_id,
+        "organization": organization,
+        "order": change.event.data.order,
+        "consents": canonical.encode(change.consents),
+        "record": canonical.encode(change.record),
+        "recorded_at": client.now,
+    }
+
+
+async def _put(session: AsyncSession, client: Locked, change: Change) -> None:
+    await outbox.put(session, topic=TOPIC, key=client.client_id.encode(), aggregate=client.client_id, body=change.body)
+
+
+async def accepted(session: AsyncSession, done: Sequence[Acknowledged]) -> None:
+    """Note which consents and revocations the log has taken, and where: what the relay calls when it has."""
+    places = {
+        "ids": [parse(each.row.body).id for each in done],
+        "partitions": [each.placed.partition for each in done],
+        "offsets": [each.placed.offset for each in done],
+    }
+    await session.execute(_CONSENTS_ACCEPTED, places)
+    await session.execute(_REVOCATIONS_ACCEPTED, places)
+
+
+async def own_consent(session: AsyncSession, recorder: str, consent_id: str) -> bodies.Consent:
+    """Return a consent that this organization recorded, as it is now; Problem 404 for any other."""
+    found = (await session.execute(_shown(recorder).where(col(Consent.id) == consent_id))).one_or_none()
+    if found is None:
+        raise Problem("not-found")
+    return _view(*found)
+
+
+async def page(session: AsyncSession, recorder: str, client_id: str | None, paging: Paging) -> Page[bodies.Consent]:
+    """Return a page of the consents that an organization recorded, the oldest first."""
+    query = _shown(recorder)
+    if client_id is not None:
+        query = query.where(col(Consent.client_id) == client_id)
+    rows = (await session.execute(paging.window(query, col(Consent.number)))).all()
+    return paging.page(rows, lambda row: row[0].number, lambda row: _view(*row))
+
+
+async def consent(session: AsyncSession, consent_id: str) -> Consent:
+    """Return a consent that is known to exist, whoever recorded it."""
+    return (await session.execute(select(Consent).where(col(Consent.id) == consent_id))).scalar_one()
+
+
+async def decision_of(session: AsyncSession, client_id: str, consent_id: str) -> str | None:
+    """Return what was decided by a consent of this client, whoever recorded it; None if it has no such consent."""
+    rows = await session.execute(
+        select(col(Consent.decision)).where(col(Consent.id) == consent_id, col(Consent.client_id) == client_id)
+    )
+    return rows.scalar_one_or_none()
+
+
+def _shown(recorder: str) -> Select[Consent, bytes, datetime]:
+    """An organization's consents, with what may cross about their clients and the database's time."""
+    return (
+        select(Consent, col(Client.consents), func.clock_timestamp())
+        .join(Client, col(Client.id) == col(Consent.client_id))
+        .where(col(Consent.recorder) == recorder)
+    )
+
+
+def _view(row: Consent, consents: bytes, now: datetime) -> bodies.Consent:
+    record, state = _RECORD.decode(row.record), clients.read_consents(consents)
+    held = HeldConsent(order=row.order, recorder=row.recorder, consent=record)
+    return bodies.Consent(
+        id=row.id,
+        version=record.version,
+        client_id=row.client_id,
+        decision=row.decision,
+        status=model.status(row.decision, held, state, now),
+        state="recorded" if row.accepted_at is None else "accepted",
+        recorded_by=row.recorder,
+        recorded_at=row.recorded_at,
+        accepted_at=row.accepted_at,
+        to=list(record.to),
+        categories=list(record.categories),
+        purposes=list(record.purposes),
+        valid_from=record.valid_from,
+        expires_at=record.expires_at,
+        form=bodies.Form.model_validate(record, from_attributes=True),
+    )

@@ -1,0 +1,97 @@
+"""What runs beside consent's routes: it follows the control records, and sends what the tables say to the log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+
+from policy.control import Control
+from policy.parse import parse
+from schemas.records import ReferralEvents
+from services.consent import store
+from services.consent.key_encryption import KeyEncryption
+from services.consent.organizations import require_fresh
+from services.consent.releases import Custodian
+from services.consent.settings import ConsentSettings
+from services.kit import keys, topics
+from services.kit.control import ControlView, followed
+from services.kit.database import Database
+from services.kit.health import Check
+from services.kit.outbox import OutboxRow
+from services.kit.relay import Prepare, Relay
+from services.kit.service import Piece
+from services.kit.signing import Signer
+from services.kit.waiting import until
+
+KEY_ON_LOG_WITHIN: Final = 30.0  # seconds from genesis, which governance completes at once
+
+
+class SigningKeyError(Exception):
+    """The log does not know our signing key: whatever we signed would put its client in doubt."""
+
+
+def working(settings: ConsentSettings, database: Database, view: ControlView, encryption: KeyEncryption) -> Piece:
+    """Return consent's running part. It waits for the log's genesis; `app.state.custodian` is there once it runs."""
+
+    @asynccontextmanager
+    async def piece(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(topics.require, settings.kafka, settings.service)
+        async with followed(settings.kafka, view):
+            log_id = (await view.began()).log_id
+            signer = Signer(await _signing_key_id(view, settings), settings.consent_signing_key)
+            app.state.custodian = Custodian(database, view, encryption, log_id)
+            async with _relay(settings, log_id, signer).running():
+                yield
+
+    return piece
+
+
+def following(view: ControlView) -> Check:
+    """Return the check that the control records are being followed: without them the custodian gives nothing out."""
+
+    async def check() -> None:
+        require_fresh(view)
+
+    return check
+
+
+def signing(signer: Signer, log_id: str) -> Prepare:
+    """Return what the relay makes a row's final bytes with: the same record, signed at the moment it is sent."""
+
+    def signed(row: OutboxRow) -> bytes:
+        event = parse(row.body)
+        if isinstance(event, ReferralEvents):
+            raise TypeError("consent publishes no referral")
+        return signer.sign(event, log_id=log_id, key=row.key.decode())
+
+    return signed
+
+
+def _relay(settings: ConsentSettings, log_id: str, signer: Signer) -> Relay:
+    return Relay(
+        settings.service,
+        settings.database_url,
+        settings.kafka,
+        signing(signer, log_id),
+        store.accepted,
+    )
+
+
+async def _signing_key_id(view: ControlView, settings: ConsentSettings) -> str:
+    """The id under which every partition knows our key; raises SigningKeyError if one does not for too long."""
+    ours = keys.encode_public(settings.consent_signing_key.public_key())
+
+    async def known() -> str | None:
+        found = {_id_of(ours, control) for control in view.controls()}
+        return found.pop() if len(found) == 1 else None
+
+    key_id = await until(known, KEY_ON_LOG_WITHIN)
+    if key_id is None:
+        raise SigningKeyError("the log does not know consent's signing key")
+    return key_id
+
+
+def _id_of(public_key: str, control: Control) -> str | None:
+    return next((key.id for key in control.keys.values() if key.public_key == public_key), None)
