@@ -1,0 +1,1 @@
+"""Tells organizations, signed and within a second, what they may know: endpoints, deliveries and the inbox."""

@@ -1,0 +1,102 @@
+"""The composition root of webhooks."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import httpx
+from fastapi import FastAPI
+
+from services.kit import topics
+from services.kit.auth import public
+from services.kit.database import Database
+from services.kit.reader import DatabaseReader
+from services.kit.relay import Relay
+from services.kit.service import create_service
+from services.webhooks import api, worker
+from services.webhooks.cursors import Cursors
+from services.webhooks.custodian import HttpCustodian
+from services.webhooks.inbox import Inbox
+from services.webhooks.lease import Clock, since_boot
+from services.webhooks.messages import Message
+from services.webhooks.own_keys import OwnKeys
+from services.webhooks.parts import Parts
+from services.webhooks.pings import Pinger
+from services.webhooks.sender import Sender
+from services.webhooks.settings import WebhooksSettings
+from services.webhooks.settlements import Settlements
+from services.webhooks.told import source_offset
+
+NAME: Final = "webhooks"
+OPEN_FILES: Final = 65_536
+
+
+def create_app() -> FastAPI:
+    """Make the application of webhooks from the environment."""
+    _allow_many_connections()
+    return compose(WebhooksSettings.read(NAME))
+
+
+def compose(
+    settings: WebhooksSettings, *, clock: Clock = since_boot, consent: httpx.AsyncBaseTransport | None = None
+) -> FastAPI:
+    """Make the application: it reads decisions, sends them, and answers.
+
+    `clock` is that of the custodian's leases; `consent` is how it is reached, if not over the network.
+    """
+    database = Database(settings.database_url)
+    keys = OwnKeys.of(settings.assertion_key)
+    reader = DatabaseReader(
+        NAME,
+        worker.DISCLOSURES,
+        settings.kafka,
+        settings.database_url,
+        worker.adding(keys.webhook_ids),
+        source_offset=lambda record: source_offset(record.value),
+    )
+
+    @asynccontextmanager
+    async def delivering(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(topics.require, settings.kafka, NAME)
+        loopback = settings.allow_loopback_receivers
+        async with AsyncExitStack() as running:
+            custodian = HttpCustodian(settings, consent)
+            running.push_async_callback(custodian.close)
+            settlements = await running.enter_async_context(Settlements(custodian).running())
+            lanes = await running.enter_async_context(worker.lanes(allow_loopback=loopback))
+            inbox = Inbox(database, custodian, settlements, Cursors(keys.cursors, "inbox"), clock)
+            pinger = Pinger(lanes.untried.outbound, keys.endpoint_secrets)
+            app.state.parts = Parts(database, keys, Cursors(keys.cursors, "deliveries"), inbox, pinger, loopback)
+            sender = Sender(database, custodian, settlements, keys, clock)
+            relay = Relay(NAME, settings.database_url, settings.kafka, worker.as_it_is)
+            await running.enter_async_context(relay.running())
+            await running.enter_async_context(worker.sending(database, sender, lanes))
+            await running.enter_async_context(reader.running())
+            yield
+
+    app = create_service(
+        settings, routers=[api.router], database=database, pieces=[delivering], checks={"disclosures": reader.ping}
+    )
+    _document(app)
+    return app
+
+
+def _document(app: FastAPI) -> None:
+    """Describe what arrives at endpoints in the OpenAPI document."""
+
+    @app.webhooks.post("message", dependencies=[public()])
+    async def message(body: Message) -> None:
+        """Arrives signed by Standard Webhooks 1.0 (webhook-id, webhook-timestamp, webhook-signature).
+
+        Answer 2xx within 15 seconds. Any other answer is retried by a schedule of about three days, with the same
+        webhook-id and what may be told then; 410 disables the endpoint.
+        """
+
+
+def _allow_many_connections() -> None:
+    """Let slow endpoints be many: each request that waits for an answer is an open file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

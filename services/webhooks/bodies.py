@@ -1,0 +1,124 @@
+"""What the API of webhooks takes and answers."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from services.kit.problems import refusal
+from services.webhooks.guard import LONGEST_URL
+from services.webhooks.messages import Message
+from services.webhooks.told import EVENT_TYPES, EVERYTHING
+
+
+class Body(BaseModel):
+    """A body that refuses what it does not know and never repeats what was sent."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Actor(Body):
+    """The person behind the API client: an opaque id of the organization's own, and a role."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    role: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _known_type(value: str) -> str:
+    if value not in (EVERYTHING, *EVENT_TYPES):
+        raise refusal(f"must be {EVERYTHING} or one of: {', '.join(EVENT_TYPES)}")
+    return value
+
+
+Url = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_URL)]
+Types = Annotated[list[Annotated[str, AfterValidator(_known_type)]], Field(min_length=1, max_length=50)]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class NewEndpoint(Body):
+    """An endpoint to register: an https URL, and the types of event that it wants (`*`: all)."""
+
+    url: Url
+    types: Types
+    description: Description | None = None
+    actor: Actor | None = None
+
+
+class EndpointChange(Body):
+    """What is to change of an endpoint; `enabled: true` also wakes one that its receiver's 410 has disabled."""
+
+    url: Url | None = None
+    types: Types | None = None
+    description: Description | None = None
+    enabled: bool | None = None
+    actor: Actor | None = None
+
+
+class Endpoint(Body):
+    """An endpoint; its secret is never shown again."""
+
+    id: str
+    url: str
+    types: list[str]
+    description: str | None
+    enabled: bool
+    disabled_reason: Annotated[str | None, Field(description="`gone`: the receiver answered 410")]
+    failing: Annotated[bool, Field(description="The last attempt failed")]
+    created_at: datetime
+
+
+class CreatedEndpoint(Endpoint):
+    """An endpoint with the secret that its requests are signed with (Standard Webhooks): shown this once."""
+
+    secret: Annotated[str | None, Field(description="null in the answer to a repeated Idempotency-Key")] = None
+
+
+class TestResult(Body):
+    """What came of a test request."""
+
+    __test__ = False
+
+    delivered: bool
+    status_code: int | None
+    error: Annotated[str | None, Field(description="Why no answer came, in one of a few words")]
+    milliseconds: int
+
+
+class Attempt(Body):
+    """One line of the attempt log. Neither what was sent nor what was answered is kept."""
+
+    began_at: datetime
+    milliseconds: int
+    status_code: int | None
+    error: Annotated[str | None, Field(description="Why no answer came, in one of a few words")]
+
+
+class Delivery(Body):
+    """One event on its way to an endpoint, from its first attempt on."""
+
+    id: str
+    endpoint_id: str
+    webhook_id: Annotated[str, Field(description="The webhook-id header of every attempt")]
+    type: str
+    state: Literal["pending", "sending", "delivered", "given_up", "not_sent"]
+    next_attempt_at: datetime | None
+
+
+class DeliveryWithAttempts(Delivery):
+    """A delivery with its attempt log, oldest first."""
+
+    attempts: list[Attempt]
+
+
+class Page(Body):
+    """Deliveries, newest first; `next` is the cursor for `after`, null on the last page."""
+
+    items: list[Delivery]
+    next: str | None
+
+
+class InboxPage(Body):
+    """What was told, oldest first. Keep the last `next` that was not null: it is where to go on reading later."""
+
+    items: list[Message]
+    next: Annotated[str | None, Field(description="The cursor of what follows; null when there was nothing")]

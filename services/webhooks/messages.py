@@ -1,0 +1,75 @@
+"""What arrives: the closed shapes of a webhook's body and of an inbox item."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from schemas.events import DataCategory, PurposeOfUse
+
+
+class CallBack(BaseModel):
+    """The member of the publisher's staff to call."""
+
+    name: str
+    phone: str | None = None
+    email: str | None = None
+    languages: list[str] = []
+
+
+class Consent(BaseModel):
+    """A consent that the disclosure rests on (42 CFR 2.32(b)), as far as it concerns what is shared here."""
+
+    id: str
+    version: int
+    discloser: str
+    to: list[str]
+    categories: list[DataCategory]
+    purposes: list[PurposeOfUse]
+    signed_on: str | None
+    expires_at: str | None
+
+
+Shared = Annotated[
+    dict[DataCategory, dict[str, Any]],
+    Field(description="By data category, the fields of its schema (HUD's field names and codes)"),
+]
+
+
+class Deidentified(BaseModel):
+    """Everything that a de-identified referral says."""
+
+    verdict: Literal["deidentified"] = "deidentified"
+    publisher: str
+    purpose: PurposeOfUse
+    reference: Annotated[str, Field(description="Names this referral to you; answer it by this")]
+    shared: Shared
+    call_back: CallBack | None = None
+
+
+class Identified(BaseModel):
+    """What a permit shares, or a referral's status. A status has no client id and shares no category."""
+
+    event_id: str
+    verdict: Literal["permit", "status"]
+    publisher: str
+    publisher_project: str | None = None
+    purpose: PurposeOfUse
+    referral_id: str | None = None
+    reference: str | None = None
+    referral_version: int
+    status: Annotated[str, Field(description="The referral's status; `closed` when you may know no more")]
+    occurred_at: str | None = None
+    call_back: CallBack | None = None
+    client_id: str | None = None
+    shared: Shared
+    consent: list[Consent] | None = None
+    obligations: Annotated[list[str], Field(description="What you must do or not do, as stable codes")]
+    notices: Annotated[list[str], Field(description="The obligations in words, to be kept with the data")]
+
+
+class Message(BaseModel):
+    """A webhook's body (Standard Webhooks), and an item of the inbox; a field that says nothing is left out."""
+
+    type: str
+    timestamp: Annotated[str, Field(description="When the event was published (RFC 3339, UTC)")]
+    data: Deidentified | Identified

@@ -1,0 +1,1 @@
+"""The tables of webhooks, as they came to be."""

@@ -1,0 +1,157 @@
+"""Renders what a release lets through, with its boxes opened, only to be sent: nothing of it is kept. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from policy.reasons import OBLIGATIONS
+from schemas.categories import segment
+from schemas.events import DataCategory
+from schemas.records import Basis
+from services.kit.keys import decode
+from services.kit.sealing import BoxKey, SealError, open_box
+from services.webhooks.custodian import Release
+from services.webhooks.messages import CallBack, Consent, Deidentified, Identified, Message
+from services.webhooks.told import CLOSED, CLOSED_TYPE, Told
+
+Shared = dict[DataCategory, dict[str, Any]]
+
+# What is an obligation only while a certain category is among what is shared.
+OBLIGATION_OF: Final[Mapping[str, DataCategory]] = {"34-cfr-99.33": "education"}
+# The custodian only cuts.
+CUTS: Final = {
+    "permit": frozenset({"permit", "deidentified"}),
+    "deidentified": frozenset({"deidentified"}),
+    "status": frozenset({"status", "closed"}),
+}
+
+
+class UnrenderableError(Exception):
+    """The release does not fit the decision, or a box does not hold what it must; says nothing of the content."""
+
+
+def message_type(told: Told, release: Release) -> str:
+    """Give the type as which it arrives."""
+    return CLOSED_TYPE if _is_closed(told, release) else told.event.type
+
+
+def render(told: Told, release: Release) -> Message:
+    """Make the message that `release` lets through of what was decided; UnrenderableError."""
+    if release.verdict not in CUTS[told.verdict]:
+        raise UnrenderableError("wider than decided")
+    shared = _shared(told, release)
+    data = _deidentified(told, shared) if release.verdict == "deidentified" else _identified(told, release, shared)
+    return Message(type=message_type(told, release), timestamp=told.event.time, data=data)
+
+
+def to_json(message: Message) -> bytes:
+    """Write a message: fields that were not given are left out."""
+    return message.model_dump_json(exclude_unset=True).encode()
+
+
+def _is_closed(told: Told, release: Release) -> bool:
+    return release.verdict == "closed" or told.decision.status == CLOSED
+
+
+def _shared(told: Told, release: Release) -> Shared:
+    """Open the boxes released, of each category decided one."""
+    keys = {(key.seq, key.category): key.key for key in release.keys}
+    opened: Shared = {}
+    for envelope in told.envelopes:
+        for category, box in envelope.boxes.items():
+            if category in release.categories and category in told.decision.categories:
+                opened[category] = _opened(told, envelope.seq, category, box, keys)
+    if set(opened) != set(release.categories):
+        raise UnrenderableError("a category without its box")
+    return opened
+
+
+def _opened(
+    told: Told, seq: int, category: DataCategory, box: str, keys: Mapping[tuple[int, DataCategory], str]
+) -> dict[str, Any]:
+    data = told.event.data
+    try:
+        key = BoxKey(decode(keys[seq, category]))
+        content = open_box(box, key, client_id=data.client_id, referral_id=data.referral.id, seq=seq, category=category)
+        return segment(category, content)
+    except (KeyError, ValueError, SealError, ValidationError):
+        raise UnrenderableError("a box that does not open or does not hold its category") from None
+
+
+def _deidentified(told: Told, shared: Shared) -> Deidentified:
+    if set(shared) != {"need"} or told.decision.reference is None:
+        raise UnrenderableError("not a de-identified referral")
+    return Deidentified(
+        verdict="deidentified",
+        publisher=told.event.data.publisher.organization,
+        purpose=told.event.data.purpose,
+        reference=told.decision.reference,
+        shared=shared,
+        **_call_back(told),
+    )
+
+
+def _identified(told: Told, release: Release, shared: Shared) -> Identified:
+    data = told.event.data
+    is_permit = release.verdict == "permit"
+    obligations = _obligations(told, shared) if is_permit else []
+    given: dict[str, Any] = {"publisher_project": data.publisher.project, **_names(told, release)}
+    if not _is_closed(told, release):
+        given["occurred_at"] = data.occurred_at
+    if is_permit:
+        given |= {"client_id": data.client_id, "consent": _consents(told, shared), **_call_back(told)}
+    return Identified(
+        event_id=told.event.id,
+        verdict="permit" if is_permit else "status",
+        publisher=data.publisher.organization,
+        purpose=data.purpose,
+        referral_version=data.referral.version,
+        status=CLOSED if _is_closed(told, release) else told.decision.status or data.referral.status,
+        shared=shared,
+        obligations=obligations,
+        notices=[OBLIGATIONS[code] for code in obligations],
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _names(told: Told, release: Release) -> dict[str, str | None]:
+    """Name the referral: a permit by both names, a status by the one that both deciders know its hearer to know."""
+    referral_id, reference = told.event.data.referral.id, told.decision.reference
+    if release.verdict == "permit":
+        return {"referral_id": referral_id, "reference": reference}
+    if told.decision.known_as == "referral" == release.known_as:
+        return {"referral_id": referral_id}
+    if reference is None:
+        raise UnrenderableError("no name for the referral")
+    return {"reference": reference}
+
+
+def _call_back(told: Told) -> dict[str, CallBack]:
+    found = told.decision.call_back
+    if found is None:
+        return {}
+    given = {"name": found.name, "phone": found.phone, "email": found.email, "languages": list(found.languages)}
+    return {"call_back": CallBack.model_validate({name: value for name, value in given.items() if value})}
+
+
+def _obligations(told: Told, shared: Shared) -> list[str]:
+    return [code for code in told.decision.obligations if OBLIGATION_OF.get(code, "need") in {"need", *shared}]
+
+
+def _consents(told: Told, shared: Shared) -> list[Consent]:
+    """The consents that what is shared rests on, and of each no more categories than are shared."""
+    return [_consent(basis, shared) for basis in told.decision.basis if set(basis.categories) & set(shared)]
+
+
+def _consent(basis: Basis, shared: Shared) -> Consent:
+    return Consent(
+        id=basis.id,
+        version=basis.version,
+        discloser=basis.discloser,
+        to=list(basis.to),
+        categories=[category for category in basis.categories if category in shared],
+        purposes=list(basis.purposes),
+        signed_on=basis.signed_on,
+        expires_at=basis.expires_at,
+    )
