@@ -2,7 +2,8 @@
 
 import typer
 
-from services.cli import audit, secrets, topics, up
+from services.cli import audit, importing, secrets, topics, up
+from services.cli.demo import command as demo
 
 app = typer.Typer(
     help="Homeless-services organizations act together; nothing crosses without the client's consent.",
@@ -11,6 +12,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command("up")(up.up)
+app.command("demo")(demo.demo)
 app.command("secrets")(secrets.secrets)
+app.add_typer(importing.app, name="import")
 app.add_typer(topics.app, name="topics")
 app.add_typer(audit.app, name="audit")

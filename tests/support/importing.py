@@ -5,11 +5,14 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.support.governance import Caller
+from tests.support.receiver import Receiver, receiving
 from tests.support.stack import StackProcess
 from tests.support.waiting import wait_until
 
@@ -61,10 +64,55 @@ def run_import(environment: dict[str, str], folder: Path, *options: str) -> Ran:
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
-def member(community: StackProcess, admin: Caller, organization_id: str) -> Caller:
-    """An organization's own system: another API client than the importer's."""
-    made = admin.post(f"/organizations/{organization_id}/credentials", {"name": "system", "scopes": SCOPES})
-    return Caller(community, made.json()["client_id"], made.json()["client_secret"])
+@dataclass(frozen=True)
+class Place:
+    """A running stack and its administrator."""
+
+    stack: StackProcess
+    admin: Caller
+
+    def url(self, service: str, path: str) -> str:
+        return self.stack.services[service] + path
+
+    def takes(self, folder: Path, *options: str) -> Ran:
+        """Import a folder."""
+        return run_import(self.stack._environment, folder, *options, "--json")
+
+    def members(self, source: str) -> dict[str, Caller]:
+        """The systems of the organizations of an imported export."""
+        listed = self.admin.get("/organizations", limit="200").json()["items"]
+        ids = [each["id"] for each in listed if each["id"].startswith(f"{source}-")]
+        return {each: self._system(each) for each in ids}
+
+    def _system(self, organization_id: str) -> Caller:
+        """An organization's own system: another API client than the importer's."""
+        made = self.admin.post(f"/organizations/{organization_id}/credentials", {"name": "system", "scopes": SCOPES})
+        return Caller(self.stack, made.json()["client_id"], made.json()["client_secret"])
+
+    def referrals(self, caller: Caller) -> list[dict[str, Any]]:
+        """The referrals that an organization made."""
+        listed = caller.get(self.url("referrals", "/referrals"), limit="200").json()["items"]
+        return [each for each in listed if "crossing" in each]
+
+
+@asynccontextmanager
+async def listening(place: Place, members: dict[str, Caller]) -> AsyncIterator[Receiver]:
+    """Every organization's endpoint, at a receiver of the test's own."""
+    async with receiving() as receiver:
+        for id_, caller in members.items():
+            body = {"url": receiver.desk(id_).url, "types": ["*"]}
+            made = caller.post(place.url("webhooks", "/endpoints"), body)
+            assert made.status_code == 201, made.text
+        yield receiver
+
+
+def arrivals(receiver: Receiver) -> list[dict[str, Any]]:
+    return [{"to": name} | each.data for name, desk in receiver.desks.items() for each in desk.received]
+
+
+def everything(receiver: Receiver) -> set[str]:
+    """Every word that arrived."""
+    return words(" ".join(each.raw.decode() for desk in receiver.desks.values() for each in desk.received))
 
 
 def agree(admin: Caller, members: dict[str, Caller]) -> None:

@@ -11,6 +11,7 @@ from services.cli.hmis.openings import Community, Openings
 from services.cli.hmis.plan import (
     HmisParticipation,
     IdentifierSystem,
+    Mode,
     Plan,
     PlannedClient,
     PlannedOrganization,
@@ -31,11 +32,11 @@ _PARTICIPATION: Final[Mapping[HmisParticipationType, HmisParticipation]] = Mappi
 )
 
 
-def plan_import(export: Export, report: Report, as_of: date) -> Plan:
+def plan_import(export: Export, report: Report, as_of: date, mode: Mode = "history") -> Plan:
     """Plan the import of an export; `as_of` is the day for which HMIS participation counts."""
     if export.source is None:
         return Plan()
-    community = _community(export, export.source.id, report, as_of)
+    community = _community(export, export.source.id, report, as_of, mode)
     clients = {client.id: client for client in export.clients}
     enrollments = _usable(export.enrollments, clients, community, report)
     households = Households(export, enrollments.values(), clients)
@@ -51,7 +52,7 @@ def plan_import(export: Export, report: Report, as_of: date) -> Plan:
     )
 
 
-def _community(export: Export, source: str, report: Report, as_of: date) -> Community:
+def _community(export: Export, source: str, report: Report, as_of: date, mode: Mode) -> Community:
     organizations = {
         each.id: PlannedOrganization(safe_id(source, each.id), each.name, each.victim_service_provider)
         for each in export.organizations
@@ -66,7 +67,7 @@ def _community(export: Export, source: str, report: Report, as_of: date) -> Comm
         organization = organizations[each.organization_id]
         planned = _project(each, safe_id(source, each.id), organization, participation.get(each.id, "none"), report)
         projects[each.id] = planned, organization
-    return Community(safe_id(source), organizations, projects, safe_id(source, "hmis"))
+    return Community(f"{mode}/{safe_id(source)}", organizations, projects, safe_id(source, "hmis"))
 
 
 def _project(

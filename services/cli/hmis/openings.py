@@ -68,9 +68,12 @@ _TRANSITIONS: Final[Mapping[ReferralResult, Transition]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """The export's organizations and projects, by the ids of the export, and how its people are registered."""
+    """The export's organizations and projects, by the ids of the export, and how its people are registered.
 
-    source_id: str
+    `key` begins the key of every referral.
+    """
+
+    key: str
     organizations: Mapping[str, PlannedOrganization]
     projects: Mapping[str, tuple[PlannedProject, PlannedOrganization]]
     system: str
@@ -177,7 +180,7 @@ class Openings:
         self, event: Event, opening: Opening, enrollment: Enrollment, household: list[Person], to: Recipient
     ) -> PlannedReferral:
         project, organization = self._community.projects[enrollment.project_id]
-        key = f"{self._community.source_id}/{safe_id(event.id)}/{to.organization_id}"
+        key = f"{self._community.key}/{safe_id(event.id)}/{to.organization_id}"
         if self._community.protected(enrollment.project_id):
             why = "its people are protected: the need alone is sent, with a fresh client id for each referral"
             self._report.note(FILE, event.line, "need-alone", why)

@@ -10,6 +10,7 @@ from schemas.categories import Category, Purpose
 
 LOCAL_SYSTEM: Final = "local"  # consent's name for an organization's own identifiers, shared with nobody
 HmisParticipation = Literal["none", "hmis", "comparable_database"]
+Mode = Literal["history", "live"]  # whether referrals are taken as what was, or are new
 
 
 _ID_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,23}", re.ASCII)
@@ -92,7 +93,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class PlannedReferral:
-    """A referral to publish; `key` is the same in every import of the same event, so that twice doubles nothing.
+    """A referral to publish; `key` is the same in every import of the same event in the same mode.
 
     `service` and `need` are as POST /referrals takes them; `on` is the day of the event; `external_id` is the event's
     id in the HMIS.

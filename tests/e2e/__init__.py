@@ -1,0 +1,1 @@
+"""The main job through the front doors of a whole stack, as its users have it."""
