@@ -45,7 +45,7 @@ def allowed_under(
 ) -> Allowed:
     """As `allowed_now`, under a rule already found, for the categories `wanted` (default: all it has terms for)."""
     wanted = found.terms if wanted is None else wanted
-    denial = found.denial or _denial(found, consents, at)
+    denial = _denial(found, consents, at) or found.denial  # the client's word first: it silences more
     if denial is not None:
         return Allowed(found, {}, dict.fromkeys(wanted, denial), denial=denial)
     now = EPOCH + timedelta(milliseconds=at) if consents.grants else EPOCH

@@ -62,12 +62,13 @@ def apply(control: Control, event: ControlEvent) -> Control | None:
     """
     name, order = _mark_name(event), event.data.order
     restates = isinstance(event, ControlRestated)
-    mark = max(control.floor, *(control.marks.values() if restates else [control.marks.get(name, 0)]))
+    marks = control.marks.values() if restates else [control.marks.get(name, 0)]
+    mark = max([control.floor, *marks])
     if order <= mark and not isinstance(event, AgreementSuspended | KeyRetired):
         return None
     changed = _changed(control, event)
-    if changed is None or restates:
-        return changed
+    if changed is None:
+        return None
     return replace(changed, marks={**changed.marks, name: max(mark, order)})
 
 

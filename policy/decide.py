@@ -57,18 +57,18 @@ class Case(Struct, frozen=True):
 
 def decide(case: Case, position: int) -> Decision:
     """The decision for the referral's recipient at `position`; if a recipient published, for the originator."""
-    event, referral, client = case.event, case.referral, case.client
-    recipient = referral.recipients[position]
-    party, found = case.rules.rule(referral.originator, recipient, referral.purpose)
-    from_recipient = event.data.publisher.organization != referral.originator.organization
-    told = referral.originator if from_recipient else party
+    event, data, referral, client = case.event, case.event.data, case.referral, case.client
+    recipient, originator = data.recipients[position], data.referral.originator
+    party, found = case.rules.rule(originator, recipient, data.purpose)
+    from_recipient = data.publisher.organization != originator.organization
+    told = originator if from_recipient else party
     if referral.historical:
         return _denied(told, recipient, "historical")
     if isinstance(event, ReferralRequested | ReferralUpdated):
         boxed = _boxed(event)
         allowed = allowed_under(found, client.consents, case.at, boxed)
         return _release(case, recipient, told, boxed, allowed, referral.known[position])
-    if from_recipient and excluded(client.consents, told.organization, case.at):
+    if excluded(client.consents, told.organization, case.at):
         return _denied(told, recipient, "excluded")
     allowed = allowed_under(found, client.consents, case.at)
     return _status(case, recipient, told, allowed, referral.known[position], from_recipient)
@@ -108,7 +108,7 @@ def _release(
         reference=recipient.reference,
         known_as="referral" if permitted else "reference",
         status=data.referral.status if permitted else None,
-        call_back=case.rules.call_back(data.referral.originator.organization, data.call_back or ""),
+        call_back=case.rules.call_back(data.referral.originator.organization, data.call_back),
         agreements=_agreements(allowed, categories),
         basis=_basis(recipient.organization, allowed.grants),
         obligations=_obligations(allowed, categories) if permitted else (),

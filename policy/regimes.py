@@ -33,10 +33,10 @@ def rule(control: Control, publisher: Party, recipient: Party, purpose: PurposeO
     """The rule for what `publisher` may tell `recipient` for `purpose` under this control state."""
     denial = _denial(control, publisher, recipient)
     if denial is not None:
-        return Rule(denial=denial)
+        return Rule(denial=denial, recipient=recipient.organization)
     terms, deidentified = _terms(control, publisher.organization, recipient.organization, purpose)
     if not terms and deidentified is None:
-        return Rule(denial="no-agreement")
+        return Rule(denial="no-agreement", recipient=recipient.organization)
     sender, receiver = control.organizations[publisher.organization], control.organizations[recipient.organization]
     methods, method_reason = _methods(sender, publisher.project)
     return Rule(

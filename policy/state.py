@@ -13,20 +13,19 @@ from schemas.records import CallBack
 
 # How well a recipient knows a referral.
 STRANGER, BY_REFERENCE, BY_ID = 0, 1, 2
+_pack = msgspec.msgpack.Encoder().encode
 _REMEMBERED_BYTES = 64 * 16  # the last 64 referral events of a client, 16 bytes of hash each
 
 
-class ReferralState(Struct, kw_only=True, gc=False):
-    """What never changes of a client's referral, and how well each recipient (by position) knows it."""
+class ReferralState(Struct, kw_only=True, array_like=True):
+    """What must not be forgotten of a client's referral; the rest comes with each of its events."""
 
-    originator: Party
-    purpose: PurposeOfUse
-    recipients: tuple[Recipient, ...]
+    facts: bytes  # 16 bytes of hash of what never changes
     historical: bool = False  # once backfill, always
     known: bytes  # one byte a recipient: STRANGER, BY_REFERENCE or BY_ID
 
 
-class ClientState(Struct, kw_only=True):
+class ClientState(Struct, kw_only=True, array_like=True):
     """One client: consents, referrals by id, and hashes of the last referral events."""
 
     consents: ClientConsents = consents.NONE
@@ -42,7 +41,10 @@ class ClientState(Struct, kw_only=True):
 
 
 class PartitionState(Struct, kw_only=True):
-    """One partition. `next`: the offset it waits for; `at`: running maximum of LogAppendTime (ms since 1970)."""
+    """One partition. `next`: the offset it waits for; `at`: running maximum of LogAppendTime (ms since 1970).
+
+    Clients are kept packed: as objects they would take four times the memory, and a garbage collector's time.
+    """
 
     partition: int
     root_fingerprint: str
@@ -50,14 +52,19 @@ class PartitionState(Struct, kw_only=True):
     at: int = 0
     digest: bytes = bytes(32)
     control: Control = Control()
-    clients: dict[Identifier, ClientState] = {}
+    clients: dict[Identifier, bytes] = {}
 
     def client(self, client_id: str) -> ClientState:
-        """The client's state, which begins with its first record."""
-        found = self.clients.get(client_id)
-        if found is None:
-            found = self.clients[client_id] = ClientState()
-        return found
+        """The client's state, empty before the first record; a change counts once it is `keep`t."""
+        packed = self.clients.get(client_id)
+        return ClientState() if packed is None else _CLIENT.decode(packed)
+
+    def keep(self, client_id: str, client: ClientState) -> None:
+        """Let this be the client's state."""
+        self.clients[client_id] = _pack(client)
+
+
+_CLIENT = msgspec.msgpack.Decoder(ClientState)
 
 
 class Rules:
@@ -66,7 +73,7 @@ class Rules:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._found: dict[tuple[str, str | None, str, str | None, PurposeOfUse], tuple[Party, Rule]] = {}
-        self._call_backs: dict[tuple[str, str], CallBack | None] = {}
+        self._call_backs: dict[tuple[str, str | None], CallBack | None] = {}
 
     def under(self, control: Control) -> "Rules":
         """Itself while control is the same, else new."""
@@ -81,7 +88,7 @@ class Rules:
             found = self._found[key] = (party, rule(self._control, publisher, party, purpose))
         return found
 
-    def call_back(self, organization_id: str, contact_id: str) -> CallBack | None:
+    def call_back(self, organization_id: str, contact_id: str | None) -> CallBack | None:
         """The registered contact of an organization, as it is registered now."""
         key = (organization_id, contact_id)
         if key not in self._call_backs:
@@ -89,7 +96,7 @@ class Rules:
         return self._call_backs[key]
 
 
-def _call_back(organization: Organization | None, contact_id: str) -> CallBack | None:
+def _call_back(organization: Organization | None, contact_id: str | None) -> CallBack | None:
     for contact in organization.contacts if organization else ():
         if contact.id == contact_id:
             return CallBack(name=contact.name, phone=contact.phone, email=contact.email, languages=contact.languages)

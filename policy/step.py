@@ -19,15 +19,15 @@ from schemas.records import (
     Decision,
     DisclosedEvent,
     Disclosure,
+    Event,
     LogGenesis,
     ReferralEvent,
     ReferralEvents,
     ReferralRequested,
     ReferralUpdated,
-    SignedEvent,
 )
 
-Headers = Iterable[tuple[str, bytes]]
+Headers = Iterable[tuple[str, bytes | None]]
 _DIGEST = b'"digest":"%b"'  # a quote inside a string is escaped, so this can only be the field itself
 _NO_DIGEST = "0" * 64
 _KNOWS = {"permit": BY_ID, "deidentified": BY_REFERENCE}
@@ -57,12 +57,9 @@ class Fold:
             self._doubt(key, value)
             result, decisions, event = refusal.code, (), None
         source = source_hash(timestamp, key, headers, value_hash, value is None)
-        disclosed = event if isinstance(event, ReferralEvent) else None
-        return self._answer(source, result, decisions, disclosed)
+        return self._answer(source, result, decisions, event)
 
-    def _take(
-        self, event: ReferralEvents | SignedEvent, key: str, value_hash: bytes
-    ) -> tuple[str, tuple[Decision, ...]]:
+    def _take(self, event: Event, key: str, value_hash: bytes) -> tuple[str, tuple[Decision, ...]]:
         if self.state.control.genesis is None:
             return self._begin(event, key), ()
         check_key(event, key)
@@ -72,9 +69,9 @@ class Fold:
             raise Refused("misplaced")
         if not isinstance(event, ReferralEvent):
             return self._consent(event, key), ()
-        return self._referral(event, self.state.client(key), value_hash)
+        return self._referral(event, key, value_hash)
 
-    def _begin(self, event: ReferralEvents | SignedEvent, key: str) -> str:
+    def _begin(self, event: Event, key: str) -> str:
         state = self.state
         if state.next or not isinstance(event, LogGenesis):
             raise Refused("no-genesis")
@@ -102,13 +99,13 @@ class Fold:
         if changed is None:
             return "late"
         client.consents = changed
+        self.state.keep(key, client)
         return "applied"
 
-    def _referral(
-        self, event: ReferralEvents, client: ClientState, value_hash: bytes
-    ) -> tuple[str, tuple[Decision, ...]]:
+    def _referral(self, event: ReferralEvents, key: str, value_hash: bytes) -> tuple[str, tuple[Decision, ...]]:
+        client = self.state.client(key)
         referral = _referral_of(event, client)
-        told = _positions_told(event, referral)
+        told = _positions_told(event)
         if client.remembers(value_hash):
             return "duplicate", ()
         client.referrals[event.data.referral.id] = referral
@@ -119,6 +116,7 @@ class Fold:
             known = _KNOWS.get(decision.verdict, 0)
             if known > referral.known[position]:
                 referral.known = referral.known[:position] + bytes([known]) + referral.known[position + 1 :]
+        self.state.keep(key, client)
         return "decided", decisions
 
     def _placed(self, key: str) -> bool:
@@ -135,12 +133,12 @@ class Fold:
             elif name in state.clients or self._placed(name):
                 client = state.client(name)
                 client.consents = replace(client.consents, in_doubt=True)
+                state.keep(name, client)
 
-    def _answer(
-        self, source: bytes, result: str, decisions: tuple[Decision, ...], event: ReferralEvents | None
-    ) -> bytes:
+    def _answer(self, source: bytes, result: str, decisions: tuple[Decision, ...], event: Event | None) -> bytes:
         state = self.state
         told = tuple([decision for decision in decisions if decision.verdict != "deny"])
+        shown = event if told and isinstance(event, ReferralEvent) else None
         disclosure = Disclosure(
             source_offset=state.next,
             source_sha256=source.hex(),
@@ -148,9 +146,9 @@ class Fold:
             at=state.at,
             result=result,
             digest=_NO_DIGEST,
-            event=_disclosed(event) if event is not None and told else None,
+            event=None if shown is None else _disclosed(shown),
             decisions=decisions,
-            sealed=_permitted_boxes(event.data, told) if event is not None and told else (),
+            sealed=() if shown is None else _permitted_boxes(shown.data, told),
         )
         undigested = canonical.encode(disclosure)
         state.digest = hashlib.sha256(state.digest + source + hashlib.sha256(undigested).digest()).digest()
@@ -160,45 +158,49 @@ class Fold:
 
 def source_hash(timestamp: int, key: bytes | None, headers: Headers, value_hash: bytes, absent: bool) -> bytes:
     """sha256 over a record as the broker keeps it; every part is preceded by its length, -1 for an absent one."""
-    parts = [struct.pack(">qi", timestamp, -1 if key is None else len(key)), key or b""]
+    parts = [struct.pack(">q", timestamp), _measured(key)]
     for header, content in headers:
-        name = header.encode()
-        parts += [struct.pack(">i", len(name)), name, struct.pack(">i", len(content or b"")), content or b""]
-    parts += [b"absent" if absent else b"value", value_hash]
+        parts += [_measured(header.encode()), _measured(content)]
+    parts.append(_measured(None if absent else value_hash))
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+def _measured(part: bytes | None) -> bytes:
+    return struct.pack(">i", -1) if part is None else struct.pack(">i", len(part)) + part
 
 
 def _referral_of(event: ReferralEvents, client: ClientState) -> ReferralState:
     data = event.data
+    facts = _facts(data)
     referral = client.referrals.get(data.referral.id)
     if referral is None:
         if not isinstance(event, ReferralRequested):
             raise Refused("unknown-referral")
-        known = bytes(len(data.recipients))
-        return ReferralState(
-            originator=data.referral.originator,
-            purpose=data.purpose,
-            recipients=data.recipients,
-            known=known,
-        )
-    same = (referral.originator, referral.purpose, referral.recipients)
-    if same != (data.referral.originator, data.purpose, data.recipients):
+        return ReferralState(facts=facts, known=bytes(len(data.recipients)))
+    if referral.facts != facts:
         raise Refused("referral-changed")
     return referral
 
 
-def _positions_told(event: ReferralEvents, referral: ReferralState) -> list[int]:
+def _facts(data: ReferralData) -> bytes:
+    """A hash of what never changes of a referral (originator, purpose, recipients): state need not hold them."""
+    never_changing = canonical.encode((data.referral.originator, data.purpose, data.recipients))
+    return hashlib.sha256(never_changing).digest()[:16]
+
+
+def _positions_told(event: ReferralEvents) -> list[int]:
     """The recipients' positions if the originator publishes, the publisher's own (its originator is told) otherwise.
 
     Boxes are the originator's, down to its project: another project's data would be under another regime.
     """
-    publisher = event.data.publisher.organization
-    boxes = isinstance(event, ReferralRequested | ReferralUpdated) or event.data.sealed
-    if boxes and event.data.publisher != referral.originator:
+    data = event.data
+    publisher, originator = data.publisher.organization, data.referral.originator
+    boxes = isinstance(event, ReferralRequested | ReferralUpdated) or data.sealed
+    if boxes and data.publisher != originator:
         raise Refused("not-the-originator")
-    if publisher == referral.originator.organization:
-        return list(range(len(referral.recipients)))
-    positions = [index for index, one in enumerate(referral.recipients) if one.organization == publisher]
+    if publisher == originator.organization:
+        return list(range(len(data.recipients)))
+    positions = [index for index, one in enumerate(data.recipients) if one.organization == publisher]
     if not positions:
         raise Refused("not-a-party")
     return positions[:1]

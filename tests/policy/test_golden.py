@@ -1,0 +1,38 @@
+"""The golden log of each policy version replays to the digest and the outputs that were recorded, byte for byte."""
+
+from collections import Counter
+from dataclasses import replace
+
+import msgspec
+
+from policy.control import POLICY_VERSION
+from schemas.records import Disclosure
+from tests.policy import golden_log
+
+DIGEST = "64cbdda0e04b90d58d6080a1f1fe4f04b71a1e25446e482d2f5402829b8045f8"
+
+
+def test_the_golden_log_replays_byte_for_byte() -> None:
+    records, recorded = golden_log.read(POLICY_VERSION)
+    folding, outputs = golden_log.fold(records)
+    assert outputs == recorded
+    assert folding.state.digest.hex() == DIGEST
+
+
+def test_one_turned_bit_of_the_golden_log_shows() -> None:
+    """The control: from the altered record on, no output is as recorded."""
+    records, recorded = golden_log.read(POLICY_VERSION)
+    place = len(records) // 2
+    value = records[place].value or b""
+    records[place] = replace(records[place], value=value[:-1] + bytes([value[-1] ^ 1]))
+    _, outputs = golden_log.fold(records)
+    assert outputs[:place] == recorded[:place]
+    assert not any(one == other for one, other in zip(outputs[place:], recorded[place:], strict=True))
+
+
+def test_the_golden_log_shows_every_verdict_and_most_results() -> None:
+    _, recorded = golden_log.read(POLICY_VERSION)
+    disclosures = [msgspec.json.decode(output, type=Disclosure) for output in recorded]
+    verdicts = Counter(decision.verdict for one in disclosures for decision in one.decisions)
+    assert all(verdicts[verdict] >= 5 for verdict in ("permit", "deidentified", "status", "deny"))
+    assert len({one.result for one in disclosures}) >= 8
