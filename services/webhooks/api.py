@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response, status
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.auth import Principal, Scope, requires
+from services.kit.database import now
 from services.kit.idempotency import Once
 from services.kit.keys import random_id
 from services.kit.pages import Page, PageRequest
@@ -126,7 +127,7 @@ async def replay_delivery(delivery_id: str, caller: Manager, using: Using) -> bo
         if not endpoint.enabled:
             raise Problem("wrong-status", "The endpoint is disabled.")
         try:
-            await store.replay(session, row)
+            await store.replay(session, row, await now(session))
         except InvalidTransitionError:
             raise Problem("wrong-status", "The delivery is being sent.") from None
         await session.refresh(row)

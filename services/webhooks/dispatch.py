@@ -22,7 +22,7 @@ from services.kit import logs
 from services.kit.ending import die_if_failed
 from services.webhooks.outbound import Outbound
 
-WORKERS_EACH: Final = 4
+WORKERS_EACH: Final = 16
 DRAIN_SECONDS: Final = 3.0
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
 

@@ -1,4 +1,4 @@
-"""Tells the custodian what became of its releases: at once, in order, together, and until it has heard."""
+"""Tells the custodian what became of its releases: soon, in order, together, and until it has heard."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +12,8 @@ from services.webhooks.custodian import Custodian, CustodianDownError, Custodian
 
 AT_ONCE: Final = 200
 RETRY_SECONDS: Final = 0.5
+TOGETHER_SECONDS: Final = 0.02
+"""For how long what was noted waits for company: of a receiver that answers at once, only one call tells."""
 LAST_WORD_SECONDS: Final = 2.0
 
 
@@ -58,6 +60,7 @@ class Settlements:
     async def _run(self) -> None:
         while True:
             await self._noted.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
             self._noted.clear()
             while self._waiting:
                 await self._tell(dict(list(self._waiting.items())[:AT_ONCE]))

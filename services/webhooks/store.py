@@ -1,59 +1,110 @@
-"""Queries of deliveries: written when the boundary has decided, claimed by senders, ended by what came of them."""
+"""Queries of deliveries: written when the boundary has decided, claimed by senders, ended by what came of them.
+
+Every delivery passes here, so these statements are written once and by hand: building and compiling them anew costs
+more than PostgreSQL needs to run them.
+"""
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import exists, func, insert, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert as insert_or_skip
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
-from sqlmodel import col
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from services.kit.keys import random_id
 from services.webhooks import model, records
 from services.webhooks.custodian import Release
 from services.webhooks.model import State, step
 from services.webhooks.signatures import webhook_id
-from services.webhooks.tables import Attempt, Decision, Delivery, Endpoint
+from services.webhooks.tables import Delivery
 from services.webhooks.told import Told, decode, encode, wants
 
 CHANNEL: Final = "deliveries"
 """Notified, with the endpoint's id, when one of its deliveries has become due."""
 DECISIONS_LOCK: Final = 7_201_865_305
 """Any constant: decisions commit in the order of their numbers, so that no inbox cursor passes one by."""
-DECISIONS_AT_ONCE: Final = 500
+TAKEN_BACK_AT_ONCE: Final = 500
 
-_NOW: Final = func.clock_timestamp()
+_LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
+_ADD_DECISION: Final = text(
+    "INSERT INTO decisions (id, organization, told) VALUES (:id, :organization, :told)"
+    " ON CONFLICT DO NOTHING RETURNING number"
+)
+_OPEN_ENDPOINTS: Final = text(
+    "SELECT id, organization, types FROM endpoints"
+    " WHERE organization = ANY(:organizations) AND enabled AND deleted_at IS NULL"
+)
+_ADD_DELIVERY: Final = text(
+    "INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
+    " VALUES (:id, :decision, :endpoint_id, :webhook_id, 'pending', clock_timestamp())"
+)
+_NOTIFY: Final = text(f"SELECT pg_notify('{CHANNEL}', :endpoint_id)")
+# What follows is in one statement what model.step says of Claimed, compared and set.
+_CLAIM: Final = text(
+    "WITH due AS (SELECT d.number FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id"
+    "  WHERE d.endpoint_id = :endpoint_id AND d.state = 'pending' AND d.due_at <= clock_timestamp()"
+    "  AND (e.held_until IS NULL OR e.held_until <= clock_timestamp())"
+    "  ORDER BY d.due_at, d.number LIMIT 1 FOR UPDATE OF d SKIP LOCKED),"
+    " claimed AS (UPDATE deliveries d SET state = 'sending', attempt = d.attempt + 1,"
+    "  lease_until = clock_timestamp() + :lease FROM due WHERE d.number = due.number RETURNING d.*)"
+    " SELECT claimed.number, attempt, failures, due_at, lease_until, webhook_id, told, endpoint_id, url, types, secret,"
+    "  enabled AND deleted_at IS NULL AS is_open, failing, EXISTS (SELECT 1 FROM deliveries other"
+    "   WHERE other.endpoint_id = claimed.endpoint_id AND other.number <> claimed.number"
+    "   AND other.state = 'pending' AND other.due_at <= clock_timestamp()) AS more"
+    " FROM claimed JOIN endpoints e ON e.id = endpoint_id JOIN decisions ON decisions.number = decision"
+)
+_LAPSED: Final = text(
+    "SELECT d.number, attempt, failures, due_at, lease_until, webhook_id, told, endpoint_id, url, types, secret,"
+    "  enabled AND deleted_at IS NULL AS is_open, failing, false AS more, clock_timestamp() AS now"
+    " FROM deliveries d JOIN endpoints e ON e.id = endpoint_id JOIN decisions ON decisions.number = decision"
+    " WHERE state = 'sending' AND lease_until <= clock_timestamp() LIMIT :most FOR UPDATE OF d SKIP LOCKED"
+)
+_END: Final = text(
+    "WITH ended AS (UPDATE deliveries SET state = :state, failures = :failures, due_at = :due_at, lease_until = NULL,"
+    "  shown_type = coalesce(CAST(:shown_type AS text), shown_type)"
+    "  WHERE number = :number AND attempt = :attempt AND state = 'sending' RETURNING number)"
+    " INSERT INTO attempts (delivery, attempt, began_at, milliseconds, status_code, error, is_shown)"
+    " SELECT number, :attempt, :began_at, :milliseconds, :status_code, :error, :is_shown FROM ended RETURNING delivery"
+)
+_DUE_ENDPOINTS: Final = text(
+    "SELECT id, failing FROM endpoints e WHERE (held_until IS NULL OR held_until <= clock_timestamp())"
+    " AND EXISTS (SELECT 1 FROM deliveries d"
+    "  WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.due_at <= clock_timestamp())"
+)
+_REPLAY: Final = text(
+    "UPDATE deliveries SET state = :state, failures = :failures, due_at = :due_at, lease_until = NULL"
+    " WHERE number = :number"
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed delivery with all that an attempt needs; `secret` is still encrypted."""
+    """A claimed delivery with all that an attempt needs; `secret` is still encrypted.
+
+    `began_at` is the database's time; `more` says whether another delivery is due to the same endpoint.
+    """
 
     number: int
     delivery: model.Delivery
+    began_at: datetime
+    webhook_id: str
     told: Told
     endpoint_id: str
-    is_open: bool
-    is_failing: bool
     url: str
     types: list[str]
     secret: bytes
-    webhook_id: str
-    began_at: datetime
-    more: bool = False
-    """Whether another delivery is due to the same endpoint."""
+    is_open: bool
+    is_failing: bool
+    more: bool
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of an attempt, in how many seconds, under which release."""
+    """What came of an attempt, under which release, and as which type its endpoint's owner may see it, if at all."""
 
     event: model.Outcome | model.Interrupted
-    seconds: float = 0.0
     release: Release | None = None
     shown_type: str | None = None
 
@@ -62,178 +113,111 @@ async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> Non
     """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it."""
     if not told:
         return
-    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": DECISIONS_LOCK})
-    for start in range(0, len(told), DECISIONS_AT_ONCE):
-        await _add(session, {each.id: each for each in told[start : start + DECISIONS_AT_ONCE]}, id_key)
+    await session.execute(_LOCK_DECISIONS)
+    organizations = list({each.party.organization for each in told})
+    endpoints = (await session.execute(_OPEN_ENDPOINTS, {"organizations": organizations})).all()
+    deliveries: list[dict[str, Any]] = []
+    for each in told:
+        number = await _add_decision(session, each)
+        wanting = [one for one in endpoints if one.organization == each.party.organization]
+        deliveries += [
+            _delivery(number, each, one.id, id_key)
+            for one in wanting
+            if number is not None and wants(one.types, each.types)
+        ]
+    if deliveries:
+        await session.execute(_ADD_DELIVERY, deliveries)
+    for endpoint_id in {delivery["endpoint_id"] for delivery in deliveries}:
+        await notify(session, endpoint_id)
 
 
-async def claim(session: AsyncSession, endpoint_id: str) -> Job | None:
+async def claim(connection: AsyncConnection, endpoint_id: str) -> Job | None:
     """Take up the endpoint's delivery that has been due the longest; None when there is none."""
-    query = (
-        select(Delivery, Endpoint, col(Decision.told), _NOW, _another_is_due())
-        .join(Endpoint, col(Endpoint.id) == col(Delivery.endpoint_id))
-        .join(Decision, col(Decision.number) == col(Delivery.decision))
-        .where(col(Delivery.endpoint_id) == endpoint_id, col(Delivery.state) == State.PENDING)
-        .where(col(Delivery.due_at) <= _NOW, _is_free())
-        .order_by(col(Delivery.due_at), col(Delivery.number))
-        .limit(1)
-        .with_for_update(of=Delivery, skip_locked=True)
-    )
-    found = (await session.execute(query)).first()
-    if found is None:
-        return None
-    row, endpoint, told, now, more = found
-    claimed = step(_state(row), model.Claimed(), now, 0.0).delivery
-    await _write(session, row.number, claimed)
-    return replace(_job(row, endpoint, told, claimed, now), more=more)
+    found = (await connection.execute(_CLAIM, {"endpoint_id": endpoint_id, "lease": model.SENDING_LEASE})).first()
+    return None if found is None else _job(found)
 
 
-async def end(session: AsyncSession, job: Job, ended: Ended) -> model.Step | None:
-    """Write what came of an attempt, and tell the log; None if another has taken the delivery up since."""
-    query = select(Delivery, _NOW).where(col(Delivery.number) == job.number).with_for_update()
-    row, now = (await session.execute(query)).one()
-    if (row.state, row.attempt) != (State.SENDING, job.delivery.attempt):
+async def end(session: AsyncSession, job: Job, ended: Ended, seconds: float) -> model.Step | None:
+    """Write what came of an attempt after so many seconds, and tell the log; None if another has taken it up since."""
+    at = job.began_at + timedelta(seconds=seconds)
+    done = step(job.delivery, ended.event, at, random.random())  # noqa: S311 - spreads retries, hides nothing
+    written = await session.execute(_END, _row(job, done.delivery, ended, seconds))
+    if written.first() is None:
         return None
-    done = step(_state(row), ended.event, now, random.random())  # noqa: S311 - spreads retries, hides nothing
-    shown = {"shown_type": ended.shown_type} if ended.shown_type else {}
-    await _write(session, job.number, done.delivery, **shown)
-    await session.execute(insert(Attempt).values(_line(job, ended)))
     for said in done.said:
-        await records.put(session, job.told, _release_said(job, ended, said, now))
+        await records.put(session, job.told, _said(job, ended, said, at))
     return done
 
 
-async def take_back(session: AsyncSession) -> int:
-    """Make deliveries due again whose sender did not come back within its lease; return how many."""
-    query = (
-        select(Delivery, Endpoint, col(Decision.told), _NOW)
-        .join(Endpoint, col(Endpoint.id) == col(Delivery.endpoint_id))
-        .join(Decision, col(Decision.number) == col(Delivery.decision))
-        .where(col(Delivery.state) == State.SENDING, col(Delivery.lease_until) <= _NOW)
-        .limit(DECISIONS_AT_ONCE)
-        .with_for_update(of=Delivery, skip_locked=True)
-    )
-    found = (await session.execute(query)).all()
-    for row, endpoint, told, now in found:
-        began_at = row.lease_until - model.SENDING_LEASE
-        job = _job(row, endpoint, told, _state(row), began_at)
-        await end(session, job, Ended(model.Interrupted(), (now - began_at).total_seconds()))
-    return len(found)
+async def take_back(session: AsyncSession) -> None:
+    """Make deliveries due again whose sender did not come back within its lease."""
+    for found in (await session.execute(_LAPSED, {"most": TAKEN_BACK_AT_ONCE})).all():
+        job = _job(found)
+        await end(session, job, Ended(model.Interrupted()), (found.now - job.began_at).total_seconds())
 
 
-async def due_endpoints(session: AsyncSession) -> Sequence[tuple[str, bool]]:
+async def due_endpoints(session: AsyncSession) -> list[tuple[str, bool]]:
     """Return the endpoints to which a delivery is due, and whether each is failing."""
-    due = exists().where(
-        col(Delivery.endpoint_id) == col(Endpoint.id),
-        col(Delivery.state) == State.PENDING,
-        col(Delivery.due_at) <= _NOW,
-    )
-    return (await session.execute(select(col(Endpoint.id), col(Endpoint.failing)).where(due, _is_free()))).all()
+    return [(found.id, found.failing) for found in await session.execute(_DUE_ENDPOINTS)]
 
 
-async def replay(session: AsyncSession, row: Delivery) -> None:
-    """Make a delivery due now; model.InvalidTransitionError while it is being sent."""
-    now: datetime = (await session.scalars(select(_NOW))).one()
-    await _write(session, row.number, step(_state(row), model.Replayed(), now, 0.0).delivery)
+async def replay(session: AsyncSession, row: Delivery, now: datetime) -> None:
+    """Make a delivery, whose row is locked, due now; model.InvalidTransitionError while it is being sent."""
+    state = model.Delivery(State(row.state), row.due_at, row.attempt, row.failures, row.lease_until)
+    again = step(state, model.Replayed(), now, 0.0).delivery
+    values = {"state": again.state, "failures": again.failures, "due_at": again.due_at, "number": row.number}
+    await session.execute(_REPLAY, values)
     await notify(session, row.endpoint_id)
 
 
 async def notify(session: AsyncSession, endpoint_id: str) -> None:
     """Wake the senders for an endpoint, once this transaction commits."""
-    await session.execute(text(f"SELECT pg_notify('{CHANNEL}', :endpoint)"), {"endpoint": endpoint_id})
+    await session.execute(_NOTIFY, {"endpoint_id": endpoint_id})
 
 
-async def _add(session: AsyncSession, told: dict[str, Told], id_key: bytes) -> None:
-    rows = [{"id": each.id, "organization": each.party.organization, "told": encode(each)} for each in told.values()]
-    added = insert_or_skip(Decision).values(rows).on_conflict_do_nothing()
-    numbers = dict((await session.execute(added.returning(col(Decision.id), col(Decision.number)))).all())
-    endpoints = await _open_endpoints(session, {each.party.organization for each in told.values()})
-    deliveries = [
-        _new_delivery(number, told[id_], endpoint, id_key)
-        for id_, number in numbers.items()
-        for endpoint in endpoints
-        if endpoint.organization == told[id_].party.organization and wants(endpoint.types, told[id_].types)
-    ]
-    if deliveries:
-        await session.execute(insert(Delivery).values(deliveries))
-    for endpoint_id in {delivery["endpoint_id"] for delivery in deliveries}:
-        await notify(session, endpoint_id)
+async def _add_decision(session: AsyncSession, told: Told) -> int | None:
+    """Return its number; None if it stands there already, by another recipient of the very same name."""
+    values = {"id": told.id, "organization": told.party.organization, "told": encode(told)}
+    number: int | None = (await session.execute(_ADD_DECISION, values)).scalar()
+    return number
 
 
-async def _open_endpoints(session: AsyncSession, organizations: set[str]) -> Sequence[Endpoint]:
-    query = (
-        select(Endpoint)
-        .where(col(Endpoint.organization).in_(organizations))
-        .where(col(Endpoint.enabled), col(Endpoint.deleted_at).is_(None))
-    )
-    return (await session.scalars(query.order_by(col(Endpoint.number)))).all()
-
-
-def _new_delivery(number: int, told: Told, endpoint: Endpoint, id_key: bytes) -> dict[str, Any]:
+def _delivery(number: int | None, told: Told, endpoint_id: str, id_key: bytes) -> dict[str, Any]:
     return {
         "id": random_id(),
         "decision": number,
-        "endpoint_id": endpoint.id,
-        "webhook_id": webhook_id(id_key, told.id, endpoint.id),
-        "state": State.PENDING,
-        "attempt": 0,
-        "failures": 0,
-        "due_at": _NOW,
+        "endpoint_id": endpoint_id,
+        "webhook_id": webhook_id(id_key, told.id, endpoint_id),
     }
 
 
-def _another_is_due() -> Any:  # noqa: ANN401 - as below
-    other = aliased(Delivery)
-    return exists().where(
-        col(other.endpoint_id) == col(Delivery.endpoint_id),
-        col(other.number) != col(Delivery.number),
-        col(other.state) == State.PENDING,
-        col(other.due_at) <= _NOW,
-    )
-
-
-def _is_free() -> Any:  # noqa: ANN401 - SQLAlchemy's own type of an OR has none that is public
-    return or_(col(Endpoint.held_until).is_(None), col(Endpoint.held_until) <= _NOW)
-
-
-def _state(row: Delivery) -> model.Delivery:
-    return model.Delivery(State(row.state), row.due_at, row.attempt, row.failures, row.lease_until)
-
-
-def _job(row: Delivery, endpoint: Endpoint, told: bytes, claimed: model.Delivery, now: datetime) -> Job:
+def _job(found: Row[Any]) -> Job:
     return Job(
-        number=row.number,
-        delivery=claimed,
-        told=decode(told),
-        endpoint_id=endpoint.id,
-        is_open=endpoint.enabled and endpoint.deleted_at is None,
-        is_failing=endpoint.failing,
-        url=endpoint.url,
-        types=endpoint.types,
-        secret=endpoint.secret,
-        webhook_id=row.webhook_id,
-        began_at=now,
+        number=found.number,
+        delivery=model.Delivery(State.SENDING, found.due_at, found.attempt, found.failures, found.lease_until),
+        began_at=found.lease_until - model.SENDING_LEASE,
+        webhook_id=found.webhook_id,
+        told=decode(found.told),
+        endpoint_id=found.endpoint_id,
+        url=found.url,
+        types=found.types,
+        secret=found.secret,
+        is_open=found.is_open,
+        is_failing=found.failing,
+        more=found.more,
     )
 
 
-async def _write(session: AsyncSession, number: int, delivery: model.Delivery, **more: str) -> None:
-    values = {
+def _row(job: Job, delivery: model.Delivery, ended: Ended, seconds: float) -> dict[str, Any]:
+    return {
+        "number": job.number,
+        "attempt": job.delivery.attempt,
         "state": delivery.state,
-        "attempt": delivery.attempt,
         "failures": delivery.failures,
         "due_at": delivery.due_at,
-        "lease_until": delivery.lease_until,
-    }
-    statement = update(Delivery).where(col(Delivery.number) == number).values(**values, **more)
-    await session.execute(statement.execution_options(synchronize_session=False))
-
-
-def _line(job: Job, ended: Ended) -> dict[str, Any]:
-    return {
-        "delivery": job.number,
-        "attempt": job.delivery.attempt,
+        "shown_type": ended.shown_type,
         "began_at": job.began_at,
-        "milliseconds": round(ended.seconds * 1000),
+        "milliseconds": round(seconds * 1000),
         "status_code": ended.event.status if isinstance(ended.event, model.Answered) else None,
         "error": _error(ended.event),
         "is_shown": ended.shown_type is not None,
@@ -253,14 +237,14 @@ def _error(event: model.Outcome | model.Interrupted) -> str | None:
     return event.reason
 
 
-def _release_said(job: Job, ended: Ended, said: model.Said, now: datetime) -> records.Said:
+def _said(job: Job, ended: Ended, said: model.Said, at: datetime) -> records.Said:
     release = ended.release
     withheld = isinstance(ended.event, model.Withheld)
     return records.Said(
         state=said,
         channel="webhook",
         attempt=job.delivery.attempt,
-        at=now,
+        at=at,
         endpoint_id=job.endpoint_id,
         verdict=release.verdict if release else job.told.verdict,
         categories=release.categories if release else (),

@@ -45,8 +45,7 @@ async def test_a_request_began_with_its_first_byte() -> None:
             start = "\r\n".join(["POST /shelter HTTP/1.1", "host: x", f"content-length: {len(body)}", *lines])
             writer.write(start.encode())
             await writer.drain()
-            await asyncio.sleep(0.05)  # not synchronization: the time between the first byte and the rest
-            rest_sent = time.time()
+            rest_sent = await _later_than(time.time() + 0.05)
             writer.write(b"\r\n\r\n" + body)
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
             assert system.arrivals[-1].first_byte_at < rest_sent
@@ -92,6 +91,11 @@ def test_every_comparison_counts_and_none_that_failed_is_lost() -> None:
     assert "✓  The same: a, b" in output
     assert "✗  Another: expected wanted that, got got this" in output
     assert "3 of 5 comparisons did NOT come out as told" in output
+
+
+async def _later_than(moment: float) -> float:
+    await wait_until_async(lambda: time.time() > moment, what="time to pass")
+    return time.time()
 
 
 async def _sent(url: str) -> int:

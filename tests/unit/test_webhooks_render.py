@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from schemas.events import DataCategory, Envelope, Project
+from services.consent.asked import BoxKey, ReleaseAnswer, ReleaseRequest
 from services.kit.keys import encode, generate_symmetric
 from services.kit.sealing import SealContext, box_key, unwrap
 from services.webhooks.custodian import Release, ReleasedKey, release_request
@@ -278,6 +280,23 @@ def test_the_custodian_is_asked_without_a_box(world: World) -> None:
         assert all(box not in body for box in envelope.boxes.values())
         assert envelope.wrapped in body
     assert "Desk of" not in body
+
+
+def test_both_sides_of_the_custodians_address_understand_each_other(world: World) -> None:
+    told = permit(world)
+    asked = ReleaseRequest.model_validate_json(json.dumps(release_request(told, 3, "inbox")))
+    assert (asked.decision_id, asked.attempt, asked.categories) == (told.id, 3, told.decision.categories)
+    assert [each.seq for each in asked.envelopes] == [each.seq for each in told.envelopes]
+    answer = ReleaseAnswer(
+        release_id="r",
+        verdict="permit",
+        known_as="referral",
+        categories=["identity"],
+        keys=[BoxKey(seq=1, category="identity", key="AA")],
+        reason=None,
+    )
+    release = msgspec.json.decode(answer.model_dump_json(), type=Release)
+    assert (release.verdict, release.keys, release.lease_seconds) == ("permit", (ReleasedKey(1, "identity", "AA"),), 3)
 
 
 def test_keys_and_bodies_have_no_representation(world: World) -> None:
