@@ -46,7 +46,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 demo: setup
 	$(BIN)/threshold demo $(if $(ONCE),--once)

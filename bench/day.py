@@ -87,7 +87,11 @@ async def _client_with_consent(town: Community) -> str:
         "to": [town.shelter.name],
         "categories": ["identity", "household"],
         "purposes": [PURPOSE],
-        "form": {"method": "electronic", "notice_version": "2026-1", "signers": [{"role": "client", "on": "2026-01-01"}]},
+        "form": {
+            "method": "electronic",
+            "notice_version": "2026-1",
+            "signers": [{"role": "client", "on": "2026-01-01"}],
+        },
     }
     await town.outreach.post("consent", "/consents", consent, wait=10)
     return client_id

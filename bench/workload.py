@@ -12,27 +12,29 @@ from policy import canonical
 from policy.control import control_key
 from policy.murmur2 import partition_of
 from policy.signatures import fingerprint
-from schemas.events import (
+from schemas.control import (
     Agreement,
     AgreementData,
-    Consent,
-    ConsentData,
     Contact,
-    DataCategory,
-    Envelope,
     GenesisData,
     KeyData,
     Organization,
     OrganizationData,
-    Party,
     Project,
+    SigningKey,
+    Term,
+)
+from schemas.events import (
+    Consent,
+    ConsentData,
+    DataCategory,
+    Envelope,
+    Party,
     Recipient,
     Referral,
     ReferralData,
     Revocation,
     RevocationData,
-    SigningKey,
-    Term,
 )
 from schemas.records import (
     AgreementActivated,

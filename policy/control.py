@@ -3,8 +3,8 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas import events
-from schemas.events import Agreement, ControlRestatedData, GenesisData, Organization, SigningKey
+from schemas import control as control_data
+from schemas.control import Agreement, ControlRestatedData, GenesisData, Organization, SigningKey
 from schemas.records import AgreementSuspended, ControlEvent, ControlRestated, KeyRetired, LogGenesis
 
 POLICY_VERSION = 1
@@ -37,15 +37,19 @@ def control_key(event: ControlEvent) -> str:
 
 def _control_id(event: ControlEvent) -> str:
     match event.data:
-        case events.OrganizationData(organization=one) | events.AgreementData(agreement=one) | events.KeyData(key=one):
+        case (
+            control_data.OrganizationData(organization=one)
+            | control_data.AgreementData(agreement=one)
+            | control_data.KeyData(key=one)
+        ):
             return one.id
-        case events.AgreementSuspendedData(agreement_id=id_) | events.KeyRetiredData(retired_key_id=id_):
+        case control_data.AgreementSuspendedData(agreement_id=id_) | control_data.KeyRetiredData(retired_key_id=id_):
             return id_
-        case events.PolicyData():
+        case control_data.PolicyData():
             return "policy"
-        case events.ControlRestatedData():
+        case control_data.ControlRestatedData():
             return "restated"
-        case events.GenesisData():
+        case control_data.GenesisData():
             return "genesis"
 
 
@@ -75,23 +79,23 @@ def apply(control: Control, event: ControlEvent) -> Control | None:
 def _changed(control: Control, event: ControlEvent) -> Control | None:  # noqa: PLR0911 - one for each kind of record
     """None for what was suspended or retired: that is for ever."""
     match event.data:
-        case events.OrganizationData(organization=organization):
+        case control_data.OrganizationData(organization=organization):
             return replace(control, organizations={**control.organizations, organization.id: organization})
-        case events.AgreementData(agreement=agreement) if agreement.id not in control.suspended:
+        case control_data.AgreementData(agreement=agreement) if agreement.id not in control.suspended:
             return replace(control, agreements={**control.agreements, agreement.id: agreement})
-        case events.AgreementSuspendedData(agreement_id=id_):
+        case control_data.AgreementSuspendedData(agreement_id=id_):
             agreements = {**control.agreements}
             agreements.pop(id_, None)
             return replace(control, agreements=agreements, suspended=control.suspended | {id_})
-        case events.KeyData(key=key) if key.id not in control.retired:
+        case control_data.KeyData(key=key) if key.id not in control.retired:
             return replace(control, keys={**control.keys, key.id: key})
-        case events.KeyRetiredData(retired_key_id=id_):
+        case control_data.KeyRetiredData(retired_key_id=id_):
             keys = {**control.keys}
             keys.pop(id_, None)
             return replace(control, keys=keys, retired=control.retired | {id_})
-        case events.PolicyData(policy_version=version):
+        case control_data.PolicyData(policy_version=version):
             return replace(control, policy_version=_supported(version))
-        case events.ControlRestatedData() as data:
+        case control_data.ControlRestatedData() as data:
             return _restated(control, data)
     return None
 

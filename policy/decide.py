@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from policy.allowed import EPOCH, Allowed, allowed_under, excluded
 from policy.state import BY_ID, STRANGER, ClientState, ReferralState, Rules
+from schemas.disclosures import Basis, Decision, Verdict
 from schemas.events import DataCategory, HeldConsent, Party, Recipient
-from schemas.records import Basis, Decision, ReferralEvents, ReferralRequested, ReferralUpdated, Verdict
+from schemas.records import ReferralEvents, ReferralRequested, ReferralUpdated
 
 CLOSED = "closed"
 _DOUBTS = frozenset({"client-in-doubt", "control-in-doubt"})

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from policy.control import Control
-from schemas.events import ConsentMethod, DataCategory, Organization, Party, Project, PurposeOfUse
+from schemas.control import Organization, Project
+from schemas.events import ConsentMethod, DataCategory, Party, PurposeOfUse
 
 RECEIVING_KINDS = frozenset({"provider", "coordinator"})
 ANY_METHOD: frozenset[ConsentMethod] = frozenset({"written", "electronic", "verbal"})

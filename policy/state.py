@@ -8,8 +8,9 @@ from msgspec import Struct
 from policy import consents
 from policy.control import Control
 from policy.regimes import Rule, rule
-from schemas.events import ClientConsents, Identifier, Organization, Party, PurposeOfUse, Recipient
-from schemas.records import CallBack
+from schemas.control import Organization
+from schemas.disclosures import CallBack
+from schemas.events import ClientConsents, Identifier, Party, PurposeOfUse, Recipient
 
 # How well a recipient knows a referral.
 STRANGER, BY_REFERENCE, BY_ID = 0, 1, 2

@@ -11,14 +11,12 @@ from policy.decide import Case, decide
 from policy.murmur2 import partition_of
 from policy.parse import Refused, check_key, check_signature, is_genesis, keys_in_doubt, parse, type_of
 from policy.state import BY_ID, BY_REFERENCE, ClientState, PartitionState, ReferralState, Rules
+from schemas.disclosures import Decision, DisclosedEvent, Disclosure
 from schemas.events import Envelope, ReferralData
 from schemas.records import (
     ConsentEvent,
     ControlEvent,
     ControlRecord,
-    Decision,
-    DisclosedEvent,
-    Disclosure,
     Event,
     LogGenesis,
     ReferralEvent,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from schemas.records import Verdict
+from schemas.disclosures import Verdict
 from services.audit import bodies, model, store
 from services.audit.pseudonyms import Pseudonyms
 from services.audit.tables import Decision

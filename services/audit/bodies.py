@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from schemas.disclosures import Verdict
 from schemas.events import ConsentMethod, DataCategory, PurposeOfUse
-from schemas.records import Verdict
 
 
 class Basis(BaseModel):

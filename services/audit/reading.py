@@ -9,6 +9,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.parse import Refused, parse, type_of
+from schemas import disclosures
 from schemas import records as said
 from schemas.events import Party
 from services.audit import model, store
@@ -20,8 +21,8 @@ DISCLOSURES: Final = "disclosures"
 DELIVERIES: Final = "deliveries"
 OTHER_READER_WITHIN: Final = 60.0  # seconds
 
-_DISCLOSURE = msgspec.json.Decoder(said.Disclosure)
-_DELIVERY = msgspec.json.Decoder(said.Delivery)
+_DISCLOSURE = msgspec.json.Decoder(disclosures.Disclosure)
+_DELIVERY = msgspec.json.Decoder(disclosures.Delivery)
 
 
 class _Source(Struct, frozen=True):
@@ -123,7 +124,7 @@ def _event_row(record: Record, event: said.ReferralEvents) -> store.Row:
     }
 
 
-def _decision_rows(partition: int, disclosure: said.Disclosure, event: store.Row) -> Iterator[store.Row]:
+def _decision_rows(partition: int, disclosure: disclosures.Disclosure, event: store.Row) -> Iterator[store.Row]:
     for decision in disclosure.decisions:
         yield event | {
             "id": _decision_id(partition, disclosure.source_offset, decision.recipient),
@@ -144,7 +145,7 @@ def _decision_rows(partition: int, disclosure: said.Disclosure, event: store.Row
         }
 
 
-def _delivery_row(delivery: said.Delivery) -> store.Row:
+def _delivery_row(delivery: disclosures.Delivery) -> store.Row:
     return {
         "decision_id": delivery.decision_id,
         "endpoint": delivery.endpoint_id or "",

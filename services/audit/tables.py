@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from schemas.disclosures import Verdict
 from schemas.events import DataCategory
-from schemas.records import Verdict
 from services.kit.database import new_metadata
 
 METADATA = new_metadata()

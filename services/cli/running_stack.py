@@ -17,7 +17,7 @@ async def run_until_told_to_stop(settings: LocalSettings) -> None:
     """Run the stack until Ctrl-C or SIGTERM; raises LocalStackError if it cannot be brought up."""
     console = Console(highlight=False, markup=False)
     async with cancelled_by_signals(), running(settings, lambda sentence: console.print(sentence, soft_wrap=True)):
-        console.print(_whereabouts(settings))
+        console.print(whereabouts(settings))
         console.print("Ready. Ctrl-C stops everything; the data stays.")
         await asyncio.Event().wait()
     console.print("Stopped.")
@@ -43,7 +43,8 @@ async def cancelled_by_signals() -> AsyncIterator[None]:
             raise
 
 
-def _whereabouts(settings: LocalSettings) -> Table:
+def whereabouts(settings: LocalSettings) -> Table:
+    """Return the table of every part's address and log."""
     table = Table("part", title=f"Threshold in {settings.home}", title_justify="left")
     for heading in ("address", "log"):
         table.add_column(heading, overflow="fold")  # never shortened: these are to be copied

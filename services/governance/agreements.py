@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas import events
+from schemas import control as control_data
 from services.governance import bodies, records, store
 from services.governance.model import Step, status
 from services.kit.auth import Principal
@@ -109,14 +109,14 @@ async def _check(session: AsyncSession, body: bodies.NewAgreement) -> None:
                     raise invalid_body(f"terms.{number}.{name}.{index}", "must be a party of the agreement")
 
 
-def _said(row: store.Agreement) -> events.Agreement:
+def _said(row: store.Agreement) -> control_data.Agreement:
     terms = [bodies.Term.model_validate(term) for term in row.content["terms"]]
-    return events.Agreement(
+    return control_data.Agreement(
         id=row.id,
         version=row.version,
         parties=tuple(row.parties),
         terms=tuple(
-            events.Term(
+            control_data.Term(
                 from_=tuple(term.from_),
                 to=tuple(term.to),
                 purposes=tuple(term.purposes),

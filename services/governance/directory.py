@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas import events
+from schemas import control as control_data
 from services.governance import bodies, records, store
 from services.kit.auth import Scope
 from services.kit.database import now
@@ -131,13 +131,13 @@ async def _announced(session: AsyncSession, row: store.Organization) -> bodies.O
     return view
 
 
-def _said(view: bodies.Organization) -> events.Organization:
+def _said(view: bodies.Organization) -> control_data.Organization:
     described = view.model_dump(exclude={"projects", "contacts"})
-    return events.Organization(
+    return control_data.Organization(
         **described,
-        projects=tuple(events.Project(**project.model_dump()) for project in view.projects),
+        projects=tuple(control_data.Project(**project.model_dump()) for project in view.projects),
         contacts=tuple(
-            events.Contact(**{**contact.model_dump(), "languages": tuple(contact.languages)})
+            control_data.Contact(**{**contact.model_dump(), "languages": tuple(contact.languages)})
             for contact in view.contacts or []
         ),
     )

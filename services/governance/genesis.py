@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policy.control import POLICY_VERSION, control_key
 from policy.parse import Refused, is_genesis, parse
-from schemas.events import GenesisData, KeyData, SigningKey
+from schemas.control import GenesisData, KeyData, SigningKey
 from schemas.records import ControlEvent, KeyAdded, LogGenesis
 from services.governance.records import UNSIGNED, attributes, next_order
 from services.governance.settings import GovernanceSettings

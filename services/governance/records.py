@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
 from policy.control import KEY_PREFIX, control_key
-from schemas.events import Agreement, AgreementData, AgreementSuspendedData, Organization, OrganizationData
+from schemas.control import Agreement, AgreementData, AgreementSuspendedData, Organization, OrganizationData
 from schemas.records import AgreementActivated, AgreementSuspended, ControlEvent, OrganizationChanged
 from services.governance import store
 from services.kit import outbox, topics

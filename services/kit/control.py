@@ -16,7 +16,8 @@ from policy.allowed import Allowed, allowed_now
 from policy.control import KEY_PREFIX, Control
 from policy.state import PartitionState
 from policy.step import Fold
-from schemas.events import ClientConsents, GenesisData, Organization, Party, PurposeOfUse
+from schemas.control import GenesisData, Organization
+from schemas.events import ClientConsents, Party, PurposeOfUse
 from services.kit.broker import quiet_clients
 from services.kit.ending import die
 

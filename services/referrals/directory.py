@@ -4,7 +4,8 @@ import time
 from typing import Final
 
 from policy.regimes import RECEIVING_KINDS
-from schemas.events import Organization, Party
+from schemas.control import Organization
+from schemas.events import Party
 from services.kit.control import ControlView
 from services.kit.problems import Problem, invalid_body
 from services.kit.waiting import until

@@ -9,15 +9,9 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.parse import Refused, check_key, parse
-from schemas.records import (
-    ConsentGranted,
-    Delivery,
-    Disclosure,
-    Event,
-    ReferralRequested,
-    ReferralUpdated,
-)
-from schemas.records import Decision as Decided
+from schemas.disclosures import Decision as Decided
+from schemas.disclosures import Delivery, Disclosure
+from schemas.records import ConsentGranted, Event, ReferralRequested, ReferralUpdated
 from services.kit.broker import Record
 from services.kit.positions import positions
 from services.kit.waiting import until

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.disclosures import Decision
 from schemas.events import ReferralData
-from schemas.records import Decision
 from services.referrals.sight import CLOSED, Sight
 from services.referrals.tables import View
 

@@ -8,8 +8,8 @@ from typing import Final, Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
+from schemas.disclosures import Delivery
 from schemas.events import DataCategory
-from schemas.records import Delivery
 from services.kit import outbox
 from services.webhooks.custodian import Channel, ReleaseVerdict
 from services.webhooks.told import Told

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from policy.reasons import OBLIGATIONS
 from schemas.categories import segment
+from schemas.disclosures import Basis
 from schemas.events import DataCategory
-from schemas.records import Basis
 from services.kit.keys import decode
 from services.kit.sealing import BoxKey, SealError, open_box
 from services.webhooks.custodian import Release

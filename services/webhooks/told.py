@@ -6,8 +6,9 @@ from typing import Final, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
+from schemas.disclosures import Decision, DisclosedEvent, Disclosure
 from schemas.events import Closed, Envelope, Party
-from schemas.records import Decision, DisclosedEvent, Disclosure, ReferralEvents
+from schemas.records import ReferralEvents
 
 CLOSED: Final = "closed"
 CLOSED_TYPE: Final = "referral.closed"

@@ -13,6 +13,7 @@ import schemas
 from policy import canonical
 from policy.control import control_key
 from policy.parse import TYPES, type_of
+from schemas import control as control_data
 from schemas import events, records
 from services.kit.signing import Signer
 from tests.support.log import CONSENT_TYPES, GOVERNANCE_TYPES, clients_in, public, signer
@@ -73,7 +74,7 @@ def _events() -> Iterator[records.Event]:
 
 
 def _beginning() -> Iterator[records.Event]:
-    genesis = events.GenesisData(
+    genesis = control_data.GenesisData(
         **_signed(0),
         log_id=LOG_ID,
         partitions=PARTITIONS,
@@ -83,24 +84,26 @@ def _beginning() -> Iterator[records.Event]:
     )
     yield records.LogGenesis(**_context(0, "governance"), data=genesis)
     yield _key_added(GOVERNANCE, GOVERNANCE_TYPES, 1)
-    organization = events.OrganizationData(**_signed(3), organization=_organization())
+    organization = control_data.OrganizationData(**_signed(3), organization=_organization())
     yield records.OrganizationChanged(**_context(3, "governance"), data=organization)
-    agreement = events.AgreementData(**_signed(4), agreement=_agreement())
+    agreement = control_data.AgreementData(**_signed(4), agreement=_agreement())
     yield records.AgreementActivated(**_context(4, "governance"), data=agreement)
 
 
 def _key_added(key: Signer, types: tuple[str, ...], number: int) -> records.Event:
-    signing_key = events.SigningKey(id=key.key_id, public_key=public(key.private_key), owner=key.key_id, types=types)
-    data = events.KeyData(**_signed(number), key=signing_key)
+    signing_key = control_data.SigningKey(
+        id=key.key_id, public_key=public(key.private_key), owner=key.key_id, types=types
+    )
+    data = control_data.KeyData(**_signed(number), key=signing_key)
     return records.KeyAdded(**_context(number, "governance"), data=data)
 
 
-def _organization() -> events.Organization:
-    beds = events.Project(
+def _organization() -> control_data.Organization:
+    beds = control_data.Project(
         id="harbor-beds", name="Harbor Beds", project_type=1, part2_program=False, hmis_participation="hmis"
     )
-    contact = events.Contact(id="intake", name="Intake desk", phone="+1 555 0100", languages=("en", "es"))
-    return events.Organization(
+    contact = control_data.Contact(id="intake", name="Intake desk", phone="+1 555 0100", languages=("en", "es"))
+    return control_data.Organization(
         id=SHELTER.organization,
         name="Harbor Shelter",
         kind="provider",
@@ -111,8 +114,8 @@ def _organization() -> events.Organization:
     )
 
 
-def _agreement() -> events.Agreement:
-    term = events.Term(
+def _agreement() -> control_data.Agreement:
+    term = control_data.Term(
         from_=(OUTREACH.organization,),
         to=(SHELTER.organization,),
         purposes=("shelter-placement",),
@@ -120,7 +123,7 @@ def _agreement() -> events.Agreement:
         deidentified=True,
     )
     parties = (OUTREACH.organization, SHELTER.organization)
-    return events.Agreement(id="river-valley-sharing", version=1, parties=parties, terms=(term,))
+    return control_data.Agreement(id="river-valley-sharing", version=1, parties=parties, terms=(term,))
 
 
 def _consent(number: int, **different: Any) -> events.Consent:
@@ -199,22 +202,22 @@ def _referral_data(status: Any, publisher: events.Party, **more: Any) -> events.
 
 
 def _endings() -> Iterator[records.Event]:
-    policy = events.PolicyData(**_signed(40), policy_version=1)
+    policy = control_data.PolicyData(**_signed(40), policy_version=1)
     yield records.PolicyActivated(**_context(40, "governance"), data=policy)
-    restated = events.ControlRestatedData(
+    restated = control_data.ControlRestatedData(
         **_signed(41),
         policy_version=1,
         organizations=(_organization(),),
         agreements=(_agreement(),),
         keys=tuple(
-            events.SigningKey(id=key.key_id, public_key=public(key.private_key), owner=key.key_id, types=types)
+            control_data.SigningKey(id=key.key_id, public_key=public(key.private_key), owner=key.key_id, types=types)
             for key, types in ((GOVERNANCE, GOVERNANCE_TYPES), (CONSENT, CONSENT_TYPES))
         ),
     )
     yield records.ControlRestated(**_context(41, "governance"), data=restated)
-    suspended = events.AgreementSuspendedData(**_signed(42), agreement_id="river-valley-sharing")
+    suspended = control_data.AgreementSuspendedData(**_signed(42), agreement_id="river-valley-sharing")
     yield records.AgreementSuspended(**_context(42, "governance"), data=suspended)
-    retired = events.KeyRetiredData(**_signed(43), retired_key_id=CONSENT.key_id)
+    retired = control_data.KeyRetiredData(**_signed(43), retired_key_id=CONSENT.key_id)
     yield records.KeyRetired(**_context(43, "governance"), data=retired)
 
 

@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from bench.workload import Workload
 from policy import canonical
+from schemas.disclosures import Delivery
 from schemas.events import Party
-from schemas.records import Delivery
 from services.audit.app import compose
 from services.kit.auth import Scope
 from services.kit.broker import Record

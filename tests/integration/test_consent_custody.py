@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from schemas.events import Term
+from schemas.control import Term
 from tests.conftest import Databases
 from tests.support.control_records import ANNEX, BYSTANDER, OTHER_PURPOSE, OUTREACH, PURPOSE, SHELTER
 from tests.support.registry import SHARED_SYSTEM, Registry, founded

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from policy.state import PartitionState
 from policy.step import Fold
-from schemas.events import SigningKey
+from schemas.control import SigningKey
 from services.governance import genesis
 from services.governance.settings import GovernanceSettings
 from services.kit import keys, topics

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
 from policy.parse import TYPES
+from schemas import control as control_data
 from schemas import events, records
 from tests.policy import said
 from tests.policy.case_files import world
@@ -95,37 +96,37 @@ def referral_data(place: Place, says: Says, event_type: str) -> events.ReferralD
 
 
 def _organization_changed(place: Place, says: Says) -> records.Event:
-    data = events.OrganizationData(**place.signed, organization=said.organization(says))
+    data = control_data.OrganizationData(**place.signed, organization=said.organization(says))
     return records.OrganizationChanged(**context(place.event_id), data=data)
 
 
 def _agreement_activated(place: Place, says: Says) -> records.Event:
-    data = events.AgreementData(**place.signed, agreement=said.agreement(says))
+    data = control_data.AgreementData(**place.signed, agreement=said.agreement(says))
     return records.AgreementActivated(**context(place.event_id), data=data)
 
 
 def _agreement_suspended(place: Place, says: str) -> records.Event:
-    data = events.AgreementSuspendedData(**place.signed, agreement_id=says)
+    data = control_data.AgreementSuspendedData(**place.signed, agreement_id=says)
     return records.AgreementSuspended(**context(place.event_id), data=data)
 
 
 def _key_added(place: Place, says: Says) -> records.Event:
-    return records.KeyAdded(**context(place.event_id), data=events.KeyData(**place.signed, key=said.key(says)))
+    return records.KeyAdded(**context(place.event_id), data=control_data.KeyData(**place.signed, key=said.key(says)))
 
 
 def _key_retired(place: Place, says: str) -> records.Event:
-    data = events.KeyRetiredData(**place.signed, retired_key_id=says)
+    data = control_data.KeyRetiredData(**place.signed, retired_key_id=says)
     return records.KeyRetired(**context(place.event_id), data=data)
 
 
 def _policy_activated(place: Place, says: int) -> records.Event:
-    data = events.PolicyData(**place.signed, policy_version=says)
+    data = control_data.PolicyData(**place.signed, policy_version=says)
     return records.PolicyActivated(**context(place.event_id), data=data)
 
 
 def _control_restated(place: Place, says: Says) -> records.Event:
     everything = world()
-    data = events.ControlRestatedData(
+    data = control_data.ControlRestatedData(
         **place.signed,
         policy_version=says.get("policy_version", 1),
         organizations=tuple(
@@ -138,7 +139,7 @@ def _control_restated(place: Place, says: Says) -> records.Event:
 
 
 def _genesis(place: Place, says: Says) -> records.Event:
-    data = events.GenesisData(
+    data = control_data.GenesisData(
         **place.signed,
         log_id=says.get("log_id", LOG_ID),
         partitions=says.get("partitions", PARTITIONS),

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from policy.allowed import EPOCH
-from schemas.records import Decision, Disclosure
+from schemas.disclosures import Decision, Disclosure
 from tests.policy import said
 from tests.policy.scribe import Written
 from tests.support.log import Record

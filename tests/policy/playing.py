@@ -8,7 +8,7 @@ import msgspec
 
 from policy import state, step
 from policy.control import UnsupportedPolicyVersion
-from schemas.records import Disclosure
+from schemas.disclosures import Disclosure
 from tests.policy.scribe import Written, beginning
 from tests.support.log import ROOT_FINGERPRINT, Record
 

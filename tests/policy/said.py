@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from schemas import control as control_data
 from schemas import events
 from tests.policy.case_files import world
 from tests.support.log import CONSENT_TYPES, GOVERNANCE_TYPES, public, signer
@@ -91,11 +92,11 @@ def envelopes(said: Any) -> list[events.Envelope]:
     ]
 
 
-def organization(says: Says) -> events.Organization:
+def organization(says: Says) -> control_data.Organization:
     """An organization of the world, changed by what the step says of it."""
     known = {**world()["organizations"].get(says["id"], {}), **says}
     projects = tuple(
-        events.Project(
+        control_data.Project(
             id=name,
             name=name,
             project_type=1,
@@ -104,7 +105,7 @@ def organization(says: Says) -> events.Organization:
         )
         for name, one in known.get("projects", {}).items()
     )
-    return events.Organization(
+    return control_data.Organization(
         id=says["id"],
         name=says["id"].title(),
         kind=known.get("kind", "provider"),
@@ -112,17 +113,17 @@ def organization(says: Says) -> events.Organization:
         hipaa_covered=False,
         projects=projects,
         contacts=(
-            events.Contact(id="night", name="Night desk"),
-            events.Contact(id="desk", name=f"Desk of {says['id']}", phone="555-0100", languages=("en",)),
+            control_data.Contact(id="night", name="Night desk"),
+            control_data.Contact(id="desk", name=f"Desk of {says['id']}", phone="555-0100", languages=("en",)),
         ),
     )
 
 
-def agreement(says: Says) -> events.Agreement:
+def agreement(says: Says) -> control_data.Agreement:
     """An agreement of the world, changed by what the step says of it."""
     known = {**world()["agreements"].get(says["id"], {}), **says}
     terms = tuple(
-        events.Term(
+        control_data.Term(
             from_=tuple(term["from"]),
             to=tuple(term["to"]),
             purposes=tuple(term["purposes"]),
@@ -131,13 +132,13 @@ def agreement(says: Says) -> events.Agreement:
         )
         for term in known["terms"]
     )
-    return events.Agreement(id=says["id"], version=1, parties=tuple(known["parties"]), terms=terms)
+    return control_data.Agreement(id=says["id"], version=1, parties=tuple(known["parties"]), terms=terms)
 
 
-def key(says: Says) -> events.SigningKey:
+def key(says: Says) -> control_data.SigningKey:
     """A service's signing key."""
     named = {"governance": GOVERNANCE_TYPES, "consent": CONSENT_TYPES}
     types = tuple(says.get("types", named.get(says["id"], CONSENT_TYPES)))
-    return events.SigningKey(
+    return control_data.SigningKey(
         id=says["id"], public_key=public(signer(says["id"]).private_key), owner=says["id"], types=types
     )

@@ -115,9 +115,11 @@ def widens_beside(players: Players, bad: Bad, steps: list[Step], place: int, see
 
 
 def widens_damaged(players: Players, steps: list[Step], place: int, seed: int) -> bool:
-    """Whether more may cross, now or later, when the record at `place` is damaged."""
+    """Whether more may cross, now or later, when the record at `place` is damaged: one that said something."""
     those = records(steps)
     place = min(place, len(those) - 1)
+    if steps[place].verb == "text":
+        return False
     hurt = [*those[:place], damaged(those[place], random.Random(seed)), *those[place + 1 :]]
     return _ever_more(players.fold("community"), hurt, players.fold("community"), those)
 

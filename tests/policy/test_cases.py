@@ -9,7 +9,7 @@ import pytest
 
 from policy import reasons
 from policy.decide import CLOSED
-from schemas.records import Decision, Disclosure
+from schemas.disclosures import Decision, Disclosure
 from tests.policy.case_files import Case, cases
 from tests.policy.judging import faults
 from tests.policy.paths import path_of

@@ -6,8 +6,8 @@ from policy.allowed import Allowed
 from policy.decide import CLOSED, release, status_word
 from policy.regimes import Rule
 from policy.state import BY_ID, BY_REFERENCE, STRANGER
+from schemas.disclosures import Verdict
 from schemas.events import DataCategory, HeldConsent
-from schemas.records import Verdict
 from tests.policy.said import held
 
 GRANT: HeldConsent = held({"order": 1, "categories": ["identity"]})

@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from policy.control import POLICY_VERSION
-from schemas.records import Disclosure
+from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
 DIGEST = "64cbdda0e04b90d58d6080a1f1fe4f04b71a1e25446e482d2f5402829b8045f8"

@@ -9,8 +9,8 @@ import httpx
 from pydantic import SecretStr
 
 from policy import canonical
+from schemas.disclosures import Delivery
 from schemas.events import Party
-from schemas.records import Delivery
 from services.audit import api, reading
 from services.audit.pseudonyms import Pseudonyms
 from services.kit.auth import Scope

@@ -10,25 +10,14 @@ from aiokafka import AIOKafkaProducer
 
 from policy import canonical
 from policy.control import control_key
-from schemas.events import (
-    Agreement,
-    AgreementData,
-    Consent,
-    ConsentData,
-    Contact,
-    Organization,
-    OrganizationData,
-    Party,
-    Project,
-    PurposeOfUse,
-    Term,
-)
+from schemas.control import Agreement, AgreementData, Contact, Organization, OrganizationData, Project, Term
+from schemas.disclosures import Delivery
+from schemas.events import Consent, ConsentData, Party, PurposeOfUse
 from schemas.records import (
     AgreementActivated,
     ConsentEvent,
     ConsentGranted,
     ControlEvent,
-    Delivery,
     OrganizationChanged,
     ReferralEvents,
 )

@@ -4,15 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.events import (
-    Agreement,
-    AgreementData,
-    AgreementSuspendedData,
-    Organization,
-    OrganizationData,
-    PurposeOfUse,
-    Term,
-)
+from schemas.control import Agreement, AgreementData, AgreementSuspendedData, Organization, OrganizationData, Term
+from schemas.events import PurposeOfUse
 from schemas.records import AgreementActivated, AgreementSuspended, OrganizationChanged
 from tests.support.log import context
 

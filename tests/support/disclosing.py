@@ -11,24 +11,18 @@ from typing import Any, get_args
 from policy.state import PartitionState
 from policy.step import Fold
 from schemas.categories import segment
+from schemas.control import Agreement, AgreementData, Contact, Organization, OrganizationData, Project, Term
 from schemas.events import (
-    Agreement,
-    AgreementData,
     Consent,
     ConsentData,
-    Contact,
     DataCategory,
-    Organization,
-    OrganizationData,
     Party,
-    Project,
     PurposeOfUse,
     Recipient,
     Referral,
     ReferralData,
     ReferralStatus,
     Signer,
-    Term,
 )
 from schemas.records import (
     AgreementActivated,

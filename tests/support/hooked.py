@@ -16,7 +16,7 @@ import uvicorn
 from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 
-from schemas.records import Delivery
+from schemas.disclosures import Delivery
 from services.kit import topics
 from services.kit.auth import Scope
 from services.kit.broker import read_all

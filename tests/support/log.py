@@ -14,8 +14,9 @@ from policy.murmur2 import partition_of
 from policy.signatures import fingerprint
 from policy.state import PartitionState
 from policy.step import Fold
-from schemas.events import GenesisData, KeyData, SigningKey
-from schemas.records import ControlEvent, Disclosure, Event, KeyAdded, LogGenesis, ReferralEvents, SignedEvent
+from schemas.control import GenesisData, KeyData, SigningKey
+from schemas.disclosures import Disclosure
+from schemas.records import ControlEvent, Event, KeyAdded, LogGenesis, ReferralEvents, SignedEvent
 from services.kit.signing import Signer
 
 LOG_ID = "log-of-tests"

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from schemas.events import DataCategory, Envelope, Project
+from schemas.control import Project
+from schemas.events import DataCategory, Envelope
 from services.consent.asked import BoxKey, ReleaseAnswer, ReleaseRequest
 from services.kit.keys import encode, generate_symmetric
 from services.kit.sealing import SealContext, box_key, unwrap
