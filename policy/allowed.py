@@ -104,10 +104,9 @@ def _grant_for(
             if obstacle is None:
                 return grant
             reason = reason or obstacle
-    if reason is not None:
-        return reason
-    refused = any(_refuses(refusal, category, found) for refusal in consents.refusals)
-    return "refused" if refused else "no-consent"
+    if reason is None and any(_refuses(refusal, category, found) for refusal in consents.refusals):
+        return "refused"
+    return reason or "no-consent"
 
 
 def _obstacle(

@@ -84,14 +84,12 @@ def _changed(control: Control, event: ControlEvent) -> Control | None:  # noqa: 
         case control_data.AgreementData(agreement=agreement) if agreement.id not in control.suspended:
             return replace(control, agreements={**control.agreements, agreement.id: agreement})
         case control_data.AgreementSuspendedData(agreement_id=id_):
-            agreements = {**control.agreements}
-            agreements.pop(id_, None)
+            agreements = {key: one for key, one in control.agreements.items() if key != id_}
             return replace(control, agreements=agreements, suspended=control.suspended | {id_})
         case control_data.KeyData(key=key) if key.id not in control.retired:
             return replace(control, keys={**control.keys, key.id: key})
         case control_data.KeyRetiredData(retired_key_id=id_):
-            keys = {**control.keys}
-            keys.pop(id_, None)
+            keys = {key: one for key, one in control.keys.items() if key != id_}
             return replace(control, keys=keys, retired=control.retired | {id_})
         case control_data.PolicyData(policy_version=version):
             return replace(control, policy_version=_supported(version))

@@ -96,12 +96,9 @@ def _methods(sender: Organization, project: str | None) -> tuple[frozenset[Conse
 def _obligations(
     sender: Organization, sending: str | None, receiver: Organization, receiving: str | None
 ) -> tuple[str, ...]:
-    found = []
-    if _is_part2(sender, sending):
-        found.append("42-cfr-2.32")
-    if sender.victim_service_provider and _takes_part_in_hmis(receiver, receiving):
-        found.append("do-not-enter-in-hmis")
-    return tuple(found)
+    part2 = ("42-cfr-2.32",) if _is_part2(sender, sending) else ()
+    hmis = sender.victim_service_provider and _takes_part_in_hmis(receiver, receiving)
+    return (*part2, "do-not-enter-in-hmis") if hmis else part2
 
 
 def _is_part2(organization: Organization, project: str | None) -> bool:
