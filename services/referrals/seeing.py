@@ -69,8 +69,15 @@ class Views:
             row = self._new(data, decision, name, known)
         if known is not None and known is not row:  # what was known by reference is now known by its id
             del self._rows[known.organization, known.name]
-            await self._session.delete(known)
+            await self._forget(known)
         return row
+
+    async def _forget(self, row: View) -> None:
+        """Take a row back; one of this very run of decisions is not in the database yet."""
+        if row in self._session.new:
+            self._session.expunge(row)
+        else:
+            await self._session.delete(row)
 
     def _new(self, data: ReferralData, decision: Decision, name: str, known: View | None) -> View:
         sight = known.sight if known else Sight(data.referral.status, data.referral.version)
