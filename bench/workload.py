@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from policy import canonical
+from policy import base64url, canonical
 from policy.control import control_key
 from policy.murmur2 import partition_of
 from policy.signatures import fingerprint
@@ -236,7 +236,7 @@ class Workload:
         return keys.encode_public(self._signers[name].private_key.public_key())
 
     def _private_key(self) -> Ed25519PrivateKey:
-        return keys.decode_private(keys.encode(self._random.randbytes(32)))
+        return keys.decode_private(base64url.encode(self._random.randbytes(32)))
 
     def _name(self, length: int) -> str:
         return base64.urlsafe_b64encode(self._random.randbytes(length)).decode()[:length]

@@ -1,7 +1,5 @@
 """Ed25519 signatures over signed records: what is signed, and whether a signature fits."""
 
-import base64
-import binascii
 import hashlib
 from functools import lru_cache
 
@@ -9,7 +7,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from policy import canonical
+from policy import base64url, canonical
 from schemas.events import Signed
 
 
@@ -26,7 +24,7 @@ def signing_bytes(log_id: str, event_type: str, key: str, data: Signed) -> bytes
 def verifies(public_key: str, signature: str, message: bytes) -> bool:
     """Whether `signature` is `public_key`'s over `message` (both base64url without padding)."""
     try:
-        _public_key(public_key).verify(_decode(signature), message)
+        _public_key(public_key).verify(base64url.decode(signature), message)
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -35,18 +33,11 @@ def verifies(public_key: str, signature: str, message: bytes) -> bool:
 def fingerprint(public_key: str) -> str:
     """Lower-case hex sha256 of the raw public key; empty if it is none."""
     try:
-        return hashlib.sha256(_decode(public_key)).hexdigest()
+        return hashlib.sha256(base64url.decode(public_key)).hexdigest()
     except ValueError:
         return ""
 
 
 @lru_cache(maxsize=64)
 def _public_key(encoded: str) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(_decode(encoded))
-
-
-def _decode(encoded: str) -> bytes:
-    raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != encoded:
-        raise binascii.Error("another spelling of the same bytes")
-    return raw
+    return Ed25519PublicKey.from_public_bytes(base64url.decode(encoded))

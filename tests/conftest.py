@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +10,8 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from tests.support.ports import free_port_base
-from tests.support.shared_stack import RUN_FOLDER, SharedStack, TestRun, shared_stack
-from tests.support.stack import StackProcess
+from tests.support.shared_stack import SharedStack, TestRun, shared_stack
+from tests.support.stack import StackProcess, new_home
 
 TEST_RUN = pytest.StashKey[TestRun]()
 
@@ -62,11 +60,9 @@ def postgres(shared: SharedStack) -> Databases:
 
 @pytest.fixture
 def stack_home() -> Iterator[Path]:
-    """A path for a stack of the test's own, in a folder that PostgreSQL's user can enter (pytest's own is closed)."""
-    folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
-    folder.chmod(0o755)
-    yield folder / "home"
-    shutil.rmtree(folder)
+    """A path for the home of a stack of the test's own."""
+    with new_home() as home:
+        yield home
 
 
 @pytest.fixture

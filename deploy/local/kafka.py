@@ -1,6 +1,5 @@
 """The real Apache Kafka on one machine: broker and controller in one process, its data kept across restarts."""
 
-import base64
 import os
 import subprocess
 import uuid
@@ -14,6 +13,7 @@ from deploy.local.jars import checked_class_path
 from deploy.local.ports import answers
 from deploy.local.supervisor import Program
 from deploy.local.waiting import until
+from policy import base64url
 
 READY_WITHIN = 60.0  # seconds
 JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
@@ -115,4 +115,4 @@ class Kafka:
 def _cluster_id() -> str:
     # Kafka's own form of a UUID: 22 characters of base64url. A version 4 UUID may begin with "-", which the tool
     # would take for an option, so its first byte is set to a letter's.
-    return base64.urlsafe_b64encode(b"k" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
+    return base64url.encode(b"k" + uuid.uuid4().bytes[1:])

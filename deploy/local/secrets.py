@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from deploy.local.errors import LocalStackError
 from deploy.local.home import write_private
 from deploy.local.services import SERVICES
+from policy import base64url
 from services.kit import keys
 
 
@@ -59,7 +60,7 @@ def generate_secrets() -> dict[str, str]:
         "THRESHOLD_GOVERNANCE_SIGNING_KEY": keys.encode_private(keys.generate()),
         "THRESHOLD_CONSENT_SIGNING_KEY": keys.encode_private(consent),
         "THRESHOLD_CONSENT_PUBLIC_KEY": keys.encode_public(consent.public_key()),  # no secret: genesis names it
-        "THRESHOLD_KEY_ENCRYPTION_KEY": keys.encode(keys.generate_symmetric()),
+        "THRESHOLD_KEY_ENCRYPTION_KEY": base64url.encode(keys.generate_symmetric()),
         **{f"THRESHOLD_{name.upper()}_ASSERTION_KEY": keys.encode_private(key) for name, key in assertion_keys.items()},
         "THRESHOLD_ASSERTION_PUBLIC_KEYS": json.dumps(public_keys),
     }

@@ -11,7 +11,7 @@ from services.audit import api, reading
 from services.audit.pseudonyms import Pseudonyms
 from services.kit import topics
 from services.kit.database import Database
-from services.kit.reader import DatabaseReader
+from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
 
@@ -47,8 +47,6 @@ def _readers(settings: DatabaseSettings) -> list[DatabaseReader]:
     kafka, url = settings.kafka, settings.database_url
     return [
         DatabaseReader(NAME, reading.EVENTS, kafka, url, reading.apply_events),
-        DatabaseReader(
-            NAME, reading.DISCLOSURES, kafka, url, reading.apply_disclosures, source_offset=reading.source_offset
-        ),
+        DatabaseReader(NAME, reading.DISCLOSURES, kafka, url, reading.apply_disclosures, source_offset=answered_offset),
         DatabaseReader(NAME, reading.DELIVERIES, kafka, url, reading.apply_deliveries),
     ]

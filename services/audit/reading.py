@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.parse import Refused, parse, type_of
@@ -25,20 +24,8 @@ _DISCLOSURE = msgspec.json.Decoder(disclosures.Disclosure)
 _DELIVERY = msgspec.json.Decoder(disclosures.Delivery)
 
 
-class _Source(Struct, frozen=True):
-    source_offset: int
-
-
-_SOURCE = msgspec.json.Decoder(_Source)
-
-
 class OtherReaderBehindError(Exception):
     """A record answers another that our own reader has not come to for long: it, or this record, is not right."""
-
-
-def source_offset(record: Record) -> int:
-    """Return the offset of the event that a disclosure answers."""
-    return _SOURCE.decode(record.value or b"").source_offset
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:

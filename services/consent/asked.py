@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints
 
 from schemas import events
 from schemas.events import DataCategory, PurposeOfUse
-from services.consent.bodies import Body, Id
+from services.consent.bodies import Id
+from services.kit.bodies import Body
 
 LEASE_SECONDS: Final = 3
 

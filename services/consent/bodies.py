@@ -3,9 +3,10 @@
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from schemas.events import ConsentMethod, DataCategory, PurposeOfUse, RequestedBy, RevocationReason, RevocationScope
+from services.kit.bodies import Body, Code, Writing
 from services.kit.problems import refusal
 
 LOCAL = "local"
@@ -15,7 +16,6 @@ EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 Decision = Literal["permit", "refuse", "exclude"]
 Status = Literal["active", "not-yet-valid", "expired", "revoked", "lifted"]
 State = Literal["recorded", "accepted"]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -27,25 +27,6 @@ def _utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
-
-
-class Body(BaseModel):
-    """A body that refuses what it does not know and never repeats what was sent."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class Actor(Body):
-    """The person behind the API client: an opaque id of the organization's own, and a role."""
-
-    id: Code
-    role: Code
-
-
-class Writing(Body):
-    """A writing body: names, if it wants, who is behind the API client."""
-
-    actor: Actor | None = None
 
 
 class Made(Body):
@@ -64,7 +45,7 @@ class Identifier(Body):
 class NewClient(Writing):
     """A person to register."""
 
-    identifiers: Annotated[list[Identifier], Field(max_length=20)] = []
+    identifiers: list[Identifier] = Field([], max_length=20)
 
 
 class Client(Body):
@@ -93,7 +74,7 @@ class Form(Body):
     method: ConsentMethod
     notice_version: Code
     language: Code | None = None
-    signers: Annotated[list[Signer], Field(max_length=8)] = []
+    signers: list[Signer] = Field([], max_length=8)
     document: Document | None = None
 
 
@@ -106,8 +87,8 @@ class NewConsent(Writing):
     client_id: Id
     decision: Decision
     to: Annotated[list[Code], Field(min_length=1, max_length=20)]
-    categories: list[DataCategory] = []
-    purposes: list[PurposeOfUse] = []
+    categories: list[DataCategory] = Field([])
+    purposes: list[PurposeOfUse] = Field([])
     valid_from: Moment | None = None
     expires_at: Moment | None = None
     form: Form

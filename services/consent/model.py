@@ -10,10 +10,12 @@ import msgspec
 from policy import canonical, consents
 from policy.allowed import cuts, lapse, lifted
 from policy.parse import parse
-from schemas.events import Actor, ClientConsents, ConsentData, HeldConsent, Party, Revocation, RevocationData
+from schemas.events import Actor as PublicActor
+from schemas.events import ClientConsents, ConsentData, HeldConsent, Party, Revocation, RevocationData
 from schemas.events import Consent as ConsentRecord
 from schemas.records import ConsentEvent, ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked
 from services.consent import bodies
+from services.kit.bodies import Actor
 from services.kit.problems import Problem, invalid_body
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -128,20 +130,20 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
     return _change(client, consent, _EVENTS[body.decision](**_context(consent_id, client.now), data=data))
 
 
-def revocation_change(client: Locked, revocation: Revocation, *, actor: bodies.Actor | None, desk: str) -> Change:
+def revocation_change(client: Locked, revocation: Revocation, *, actor: Actor | None, desk: str) -> Change:
     """What recording this revocation changes."""
     data = RevocationData(**_signed(client, actor, desk), revocation=revocation)
     return _change(client, revocation, ConsentRevoked(**_context(revocation.id, client.now), data=data))
 
 
-def _signed(client: Locked, actor: bodies.Actor | None, organization: str) -> dict[str, Any]:
+def _signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, Any]:
     return {
         "order": client.next_order,
         "key_id": UNSIGNED,
         "signature": UNSIGNED,
         "client_id": client.client_id,
         "publisher": Party(organization=organization),
-        "actor": None if actor is None else Actor(id=actor.id, role=actor.role),
+        "actor": None if actor is None else PublicActor(id=actor.id, role=actor.role),
     }
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.allowed import excluded
+from policy.base64url import encode
 from schemas.events import DataCategory
 from services.consent.asked import LEASE_SECONDS, BoxKey, ReleaseAnswer, ReleaseRequest, Settled, Settlement
 from services.consent.clients import private_key_of, read_consents
@@ -19,7 +20,7 @@ from services.consent.model import milliseconds
 from services.consent.organizations import require_fresh
 from services.kit.control import ControlView
 from services.kit.database import Database
-from services.kit.keys import encode, random_id
+from services.kit.keys import random_id
 from services.kit.sealing import SealContext, SealError, SealKey, box_key, unwrap
 
 MARGIN_SECONDS: Final = 1

@@ -6,6 +6,7 @@ from schemas import control as control_data
 from services.governance import bodies, records, store
 from services.governance.model import Step, status
 from services.kit.auth import Principal
+from services.kit.bodies import Actor
 from services.kit.database import now
 from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
@@ -32,9 +33,7 @@ async def propose(session: AsyncSession, caller: Principal, body: bodies.NewAgre
     return await view(session, row)
 
 
-async def approve(
-    session: AsyncSession, caller: Principal, agreement_id: str, actor: bodies.Actor | None
-) -> bodies.Agreement:
+async def approve(session: AsyncSession, caller: Principal, agreement_id: str, actor: Actor | None) -> bodies.Agreement:
     """Approve for the caller's organization; the deciding approval puts the agreement on the log.
 
     Approving twice changes nothing. Problem 404 for others' agreements, 409 for one that is suspended.

@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.codes import ProjectType
 from schemas.events import DataCategory, OrganizationKind, PurposeOfUse
 from schemas.fields import Email, LanguageTag, Phone
 from services.governance.model import AgreementStatus
 from services.kit.auth import Scope
+from services.kit.bodies import Body, Code, Writing
 from services.kit.problems import refusal
 
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Name = Annotated[
     str,
     StringConstraints(
@@ -21,25 +21,6 @@ Name = Annotated[
 ]
 Participation = Literal["none", "hmis", "comparable_database"]
 Organizations = Annotated[list[Code], Field(min_length=1, max_length=200)]
-
-
-class Body(BaseModel):
-    """A body that refuses what it does not know and never repeats what was sent."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class Actor(Body):
-    """The person behind the API client: an opaque id of the organization's own, and a role."""
-
-    id: Code
-    role: Code
-
-
-class Writing(Body):
-    """A writing body: names, if it wants, who is behind the API client."""
-
-    actor: Actor | None = None
 
 
 class NewOrganization(Writing):
@@ -92,7 +73,7 @@ class NewContact(Writing):
     name: Name
     phone: Phone | None = None
     email: Email | None = None
-    languages: Annotated[list[LanguageTag], Field(max_length=20)] = []
+    languages: list[LanguageTag] = Field([], max_length=20)
 
 
 class Contact(Body):
@@ -114,7 +95,7 @@ class Organization(Body):
     victim_service_provider: bool
     hipaa_covered: bool
     test: bool
-    projects: list[Project] = []
+    projects: list[Project] = Field([])
     contacts: list[Contact] | None = None
 
 
@@ -177,12 +158,12 @@ class Activation(Body):
 class Term(Body):
     """Who may share what with whom, for what."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     from_: Annotated[Organizations, Field(alias="from")]
     to: Organizations
     purposes: Annotated[list[PurposeOfUse], Field(min_length=1)]
-    categories: list[DataCategory] = []
+    categories: list[DataCategory] = Field([])
     deidentified: bool = False
 
     @model_validator(mode="after")

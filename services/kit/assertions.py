@@ -11,7 +11,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from services.kit.keys import encode, random_id
+from policy.base64url import encode
+from services.kit.keys import random_id
 from services.kit.tokens import (
     Claims,
     RefusedTokenError,

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
-from services.kit.keys import decode, encode
+from policy.base64url import decode, encode
 
 DEFAULT_SUITE: Final = "x25519"
 _MLKEM_SEED_BYTES: Final = 64

@@ -1,11 +1,13 @@
 """The outbox: what a service says on the log, written in the transaction that makes it true, sent by its relay."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from alembic.operations import Operations
 from msgspec import Struct
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, LargeBinary, Text, func, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, LargeBinary, Text, bindparam, func, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import Field, SQLModel, col
 
 CHANNEL = "outbox"
@@ -17,6 +19,18 @@ _PUT = text(
     " SELECT id, pg_notify('outbox', '') FROM put"
 )
 _WAKE = text("SELECT pg_notify('outbox', '')")
+_FETCH = text(
+    "SELECT id, aggregate, topic, key, partition, body FROM outbox"
+    " WHERE parked_reason IS NULL AND id <> ALL(:known)"
+    " AND aggregate NOT IN (SELECT aggregate FROM outbox WHERE parked_reason IS NOT NULL)"
+    " ORDER BY id LIMIT :room"
+).bindparams(bindparam("known", type_=ARRAY(BIGINT)))
+_DELETE = text("DELETE FROM outbox WHERE id = ANY(:ids) RETURNING id").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+_PARK = text("UPDATE outbox SET parked_reason = :reason WHERE id = :id")
+_COUNT = text(
+    "SELECT count(*) FILTER (WHERE parked_reason IS NULL),"
+    " count(DISTINCT aggregate) FILTER (WHERE parked_reason IS NOT NULL) FROM outbox"
+)
 
 
 class Outbox(SQLModel, table=True):
@@ -75,6 +89,28 @@ async def put(
     row = {"aggregate": aggregate, "topic": topic, "key": key, "partition": partition, "body": body}
     result = await session.execute(_PUT, row)
     return int(result.scalar_one())
+
+
+async def fetch(connection: AsyncConnection, known: Iterable[int], room: int) -> list[OutboxRow]:
+    """Return up to `room` rows that may be sent and are not `known` yet, in the order of their ids."""
+    found = await connection.execute(_FETCH, {"known": list(known), "room": room})
+    return [OutboxRow(*row) for row in found]
+
+
+async def delete(session: AsyncSession, ids: Iterable[int]) -> set[int]:
+    """Delete rows that the log has taken; return the ids of those that were still there."""
+    return set((await session.execute(_DELETE, {"ids": list(ids)})).scalars())
+
+
+async def park(session: AsyncSession, row: OutboxRow, reason: str) -> None:
+    """Keep a row that can't be sent, and with it all that follows of its aggregate, until `unpark`."""
+    await session.execute(_PARK, {"id": row.id, "reason": reason})
+
+
+async def counts(session: AsyncSession) -> tuple[int, int]:
+    """Return how many rows wait to be sent or acknowledged, and how many aggregates are parked."""
+    backlog, parked = (await session.execute(_COUNT)).one()
+    return backlog, parked
 
 
 async def unpark(session: AsyncSession, aggregate: str) -> None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import Mapped
 
+from policy.base64url import decode, encode
 from services.kit.admission import is_storable
-from services.kit.keys import decode, encode
 from services.kit.problems import Problem
 
 DEFAULT_LIMIT: Final = 50

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+import msgspec
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import Counter, Gauge
@@ -31,6 +32,18 @@ DIFFERING = Counter("threshold_reader_differing_copies", "Later copies unlike th
 
 Apply = Callable[[AsyncSession, Sequence[Record]], Awaitable[None]]
 SourceOffset = Callable[[Record], int]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    source_offset: int
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def answered_offset(record: Record) -> int:
+    """Return the offset in `client-events` that a record of `disclosures` answers."""
+    return _ANSWER.decode(record.value or b"").source_offset
 
 
 class Mark(Protocol):

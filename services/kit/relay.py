@@ -11,12 +11,11 @@ from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeErro
 from msgspec import Struct
 from prometheus_client import Gauge
 from pydantic import SecretStr
-from sqlalchemy import bindparam, make_url, text
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from services.kit import logs
+from services.kit import logs, outbox
 from services.kit.broker import LogProducer, Placed, UnsendableError
 from services.kit.database import CONNECT_ARGUMENTS, CONNECT_SECONDS
 from services.kit.ending import die_if_failed
@@ -36,19 +35,6 @@ UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeEr
 
 BACKLOG = Gauge("threshold_outbox_backlog", "Outbox rows not yet acknowledged by the log", ["service"])
 PARKED = Gauge("threshold_outbox_parked", "Aggregates parked because a row of theirs can't be sent: alarm", ["service"])
-
-_FETCH = text(
-    "SELECT id, aggregate, topic, key, partition, body FROM outbox"
-    " WHERE parked_reason IS NULL AND id <> ALL(:known)"
-    " AND aggregate NOT IN (SELECT aggregate FROM outbox WHERE parked_reason IS NOT NULL)"
-    " ORDER BY id LIMIT :room"
-).bindparams(bindparam("known", type_=ARRAY(BIGINT)))
-_DELETE = text("DELETE FROM outbox WHERE id = ANY(:ids) RETURNING id").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
-_PARK = text("UPDATE outbox SET parked_reason = :reason WHERE id = :id")
-_MEASURE = text(
-    "SELECT count(*) FILTER (WHERE parked_reason IS NULL),"
-    " count(DISTINCT aggregate) FILTER (WHERE parked_reason IS NOT NULL) FROM outbox"
-)
 
 
 class Acknowledged(Struct, frozen=True):
@@ -159,7 +145,7 @@ class Relay:
     async def _measure(self) -> None:
         while True:
             async with self._sessions() as session:
-                backlog, parked = (await session.execute(_MEASURE)).one()
+                backlog, parked = await outbox.counts(session)
             BACKLOG.labels(self._service).set(backlog)
             PARKED.labels(self._service).set(parked)
             await asyncio.sleep(MEASURED_EVERY)
@@ -223,7 +209,7 @@ class Relay:
             async with self._sessions.begin() as session:
                 await self._delete(session, acknowledged)
                 for row, reason in unsendable:
-                    await session.execute(_PARK, {"id": row.id, "reason": reason})
+                    await outbox.park(session, row, reason)
         except OperationalError as error:
             # The log has them: try again rather than send them again.
             logs.get().warning("relay can't settle what the log acknowledged", **logs.describe(error))
@@ -238,7 +224,7 @@ class Relay:
     async def _delete(self, session: AsyncSession, acknowledged: Sequence[Acknowledged]) -> None:
         if not acknowledged:
             return
-        deleted = set((await session.execute(_DELETE, {"ids": [done.row.id for done in acknowledged]})).scalars())
+        deleted = await outbox.delete(session, [done.row.id for done in acknowledged])
         # A row that a relay before this one has settled is not told twice.
         if self._on_acknowledged and (told := [done for done in acknowledged if done.row.id in deleted]):
             await self._on_acknowledged(session, told)
@@ -249,8 +235,7 @@ class Relay:
             return
         self._more = False
         async with self._reading.connect() as connection:
-            found = await connection.execute(_FETCH, {"known": list(self._lanes.known), "room": room})
-        rows = [OutboxRow(*row) for row in found]
+            rows = await outbox.fetch(connection, self._lanes.known, room)
         self._more |= len(rows) == room
         self._lanes.add(rows)
         self._sendable.set()

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from policy import canonical
+from policy.base64url import decode, encode
 from schemas.events import Closed, DataCategory, Envelope, Party, PurposeOfUse, Recipient, ReferralData
 from services.kit.client_keys import KeyMismatchError, unwrap_with, wrap_to
-from services.kit.keys import decode, encode
 
 FORMAT: Final = "threshold-seal-1"
 STEP_BYTES: Final = 256

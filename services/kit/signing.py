@@ -1,12 +1,11 @@
 """Signs the records that change what may cross, at the moment they are sent."""
 
-import base64
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from policy import canonical
+from policy import base64url, canonical
 from policy.parse import type_of
 from policy.signatures import signing_bytes
 from schemas.records import SignedEvent
@@ -23,5 +22,5 @@ class Signer:
         """The canonical bytes of `event`, signed for this log and key; its own key id and signature are replaced."""
         data = replace(event.data, key_id=self.key_id, signature="")
         message = signing_bytes(log_id, type_of(event), key, data)
-        signature = base64.urlsafe_b64encode(self.private_key.sign(message)).rstrip(b"=").decode()
+        signature = base64url.encode(self.private_key.sign(message))
         return canonical.encode(replace(event, data=replace(data, signature=signature)))

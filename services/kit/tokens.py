@@ -9,7 +9,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry, deserialize_compact, serialize_compact
 
-from services.kit.keys import decode
+from policy.base64url import decode
 
 ALGORITHM: Final = "EdDSA"
 MAXIMUM_TOKEN_CHARACTERS: Final = 4096

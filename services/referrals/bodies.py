@@ -11,6 +11,7 @@ from schemas.codes import RelationshipToHeadOfHousehold
 from schemas.events import DataCategory, DeclinedBy, DeclineReason, PurposeOfUse, ReferralStatus
 from schemas.fields import Closed, ShortText
 from schemas.need import NeedDetails, Service
+from services.kit.bodies import Code
 from services.kit.problems import refusal
 from services.referrals.crossing import CrossingVerdict
 
@@ -28,7 +29,6 @@ def _instant(value: object) -> object:
         raise requirement from None
 
 
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=str)]
 ShownStatus = Literal[ReferralStatus, "closed"]

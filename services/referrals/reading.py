@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.parse import Refused, check_key, parse
@@ -29,20 +28,8 @@ _DISCLOSURE = msgspec.json.Decoder(Disclosure)
 _DELIVERY = msgspec.json.Decoder(Delivery)
 
 
-class _Source(Struct, frozen=True):
-    source_offset: int
-
-
-_SOURCE = msgspec.json.Decoder(_Source)
-
-
 class OtherReaderStandsStillError(Exception):
     """A decision or delivery is here, and our reader of client-events does not come to its event."""
-
-
-def source_offset(record: Record) -> int:
-    """Return the offset of the event that a disclosure answers."""
-    return _SOURCE.decode(record.value or b"").source_offset
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:

@@ -10,7 +10,7 @@ from services.kit.control import ControlView, followed
 from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
-from services.kit.reader import DatabaseReader
+from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
 from services.kit.settings import DatabaseSettings
 from services.referrals import lifecycle, publishing, reading
@@ -26,7 +26,7 @@ def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
         settings.kafka,
         settings.database_url,
         reading.apply_disclosures,
-        source_offset=reading.source_offset,
+        source_offset=answered_offset,
     )
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from services.kit import topics
 from services.kit.auth import public
 from services.kit.database import Database
-from services.kit.reader import DatabaseReader
+from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
 from services.kit.service import create_service
 from services.webhooks import api, worker
@@ -27,7 +27,6 @@ from services.webhooks.pings import Pinger
 from services.webhooks.sender import Sender
 from services.webhooks.settings import WebhooksSettings
 from services.webhooks.settlements import Settlements
-from services.webhooks.told import source_offset
 
 NAME: Final = "webhooks"
 OPEN_FILES: Final = 65_536
@@ -54,7 +53,7 @@ def compose(
         settings.kafka,
         settings.database_url,
         worker.adding(keys.webhook_ids),
-        source_offset=lambda record: source_offset(record.value),
+        source_offset=answered_offset,
     )
 
     @asynccontextmanager

@@ -3,25 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from services.kit.bodies import Actor, Body
 from services.kit.problems import refusal
 from services.webhooks.guard import LONGEST_URL
 from services.webhooks.messages import Message
 from services.webhooks.told import EVENT_TYPES, EVERYTHING
-
-
-class Body(BaseModel):
-    """A body that refuses what it does not know and never repeats what was sent."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class Actor(Body):
-    """The person behind the API client: an opaque id of the organization's own, and a role."""
-
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    role: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 def _known_type(value: str) -> str:

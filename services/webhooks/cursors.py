@@ -6,7 +6,7 @@ from typing import Final, Literal
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.kit.keys import decode, encode
+from policy.base64url import decode, encode
 from services.kit.problems import Problem
 
 _NONCE_BYTES: Final = 12

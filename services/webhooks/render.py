@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from policy.base64url import decode
 from policy.reasons import OBLIGATIONS
 from schemas.categories import segment
 from schemas.disclosures import Basis
 from schemas.events import DataCategory
-from services.kit.keys import decode
 from services.kit.sealing import BoxKey, SealError, open_box
 from services.webhooks.custodian import Release
 from services.webhooks.messages import CallBack, Consent, Deidentified, Identified, Message

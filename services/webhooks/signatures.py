@@ -9,7 +9,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.kit.keys import encode
+from policy.base64url import encode
 
 PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32  # the standard allows 24 to 64

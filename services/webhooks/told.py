@@ -57,21 +57,9 @@ class Told(Closed, frozen=True, kw_only=True):
         return (CLOSED_TYPE,) if self.decision.status == CLOSED else (self.event.type, CLOSED_TYPE)
 
 
-class _Answer(msgspec.Struct):
-    """The part of a disclosure that says which record it answers."""
-
-    source_offset: int
-
-
 _ENCODER: Final = msgspec.json.Encoder()
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
 _DISCLOSURE: Final = msgspec.json.Decoder(Disclosure)
 _TOLD: Final = msgspec.json.Decoder(Told)
-
-
-def source_offset(value: bytes | None) -> int:
-    """Return the offset in `client-events` that a record of `disclosures` answers."""
-    return _ANSWER.decode(value or b"").source_offset
 
 
 def told_by(partition: int, value: bytes | None) -> Iterator[Told]:

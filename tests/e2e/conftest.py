@@ -7,12 +7,12 @@ import pytest_asyncio
 
 from tests.support.providers import Providers, found_community
 from tests.support.receiver import receiving
-from tests.support.stack import StackProcess, running_stack
+from tests.support.stack import StackProcess, started_stack
 
 
-@pytest.fixture(scope="package", name="running_stack")
-def _running_stack() -> Iterator[StackProcess]:
-    with running_stack() as stack:
+@pytest.fixture(scope="package")
+def running_stack() -> Iterator[StackProcess]:
+    with started_stack() as stack:
         yield stack
 
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,9 +26,7 @@ from tests.support.importing import (
     traces,
     words,
 )
-from tests.support.ports import free_port_base
-from tests.support.shared_stack import RUN_FOLDER
-from tests.support.stack import StackProcess
+from tests.support.stack import started_stack
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.xdist_group("e2e-import")
@@ -52,16 +47,8 @@ DEIDENTIFIED = {"verdict", "publisher", "purpose", "reference", "shared", "call_
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
-    folder.chmod(0o755)
-    with free_port_base() as base:
-        stack = StackProcess(folder / "home", base)
-        try:
-            stack.start()
-            yield Place(stack, Caller(stack, **stack.admin))
-        finally:
-            stack.end()
-            shutil.rmtree(folder)
+    with started_stack() as stack:
+        yield Place(stack, Caller(stack, **stack.admin))
 
 
 @pytest.mark.timeout(300)  # three imports, of which each may take a minute

@@ -71,7 +71,7 @@ async def test_what_is_said_is_sealed_for_its_client_and_the_need_goes_with_the_
     ]
     actor = {"id": "w-17", "role": "navigator"}
     referral = await town.refer(
-        members=members, need=NEED, publisher_project=f"project-{OUTREACH}", actor=actor, external_id="A-1"
+        members=members, need=NEED, publisher_project=f"project-{OUTREACH}", actor=actor, external_id="A#1"
     )
     events = {event.data.client_id: event for event in await town.wait_events(referral, 2)}
     assert all(isinstance(event, ReferralRequested) for event in events.values())
@@ -92,8 +92,8 @@ async def test_what_is_said_is_sealed_for_its_client_and_the_need_goes_with_the_
     assert [each["reference"] for each in view["crossing"]] == [reference, None]
     assert [each["head_of_household"] for each in view["members"]] == [True, False]
     assert view["members"][0]["categories"] == ["household", "identity", "need"]
-    assert view["external_id"] == "A-1"
-    assert "A-1" not in "".join(map(str, events.values()))
+    assert view["external_id"] == "A#1"
+    assert "A#1" not in "".join(map(str, events.values()))
 
 
 async def test_more_segments_come_in_a_new_envelope_beside_the_others(town: Town) -> None:

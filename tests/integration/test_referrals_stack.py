@@ -1,20 +1,15 @@
 """Referrals on a whole stack: with the real consent service, and with the referrals service killed on the way."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.governance import Caller, is_problem, member
-from tests.support.ports import free_port_base
-from tests.support.shared_stack import RUN_FOLDER
-from tests.support.stack import StackProcess
+from tests.support.stack import StackProcess, started_stack
 from tests.support.waiting import wait_until
 
 PURPOSE = "shelter-placement"
@@ -77,13 +72,8 @@ class Provider:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[StackProcess]:
-    folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
-    folder.chmod(0o755)
-    with free_port_base() as base:
-        process = StackProcess(folder / "home", base)
-        process.start()
-        yield process
-        process.end()
+    with started_stack() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
-"""The API of webhooks: endpoints of one's own, their deliveries, and the inbox, which says no more than it may."""
+"""The API of webhooks: endpoints of one's own, and their deliveries."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,11 +13,8 @@ from services.kit.auth import Scope, access_of, routes_of
 from services.kit.keys import random_id
 from services.webhooks.tables import METADATA
 from tests.conftest import Databases
-from tests.support.custodian import Asked, closed, nothing, only_the_need
-from tests.support.disclosing import Made
 from tests.support.governance import is_problem
 from tests.support.hooked import Hooked, hooked
-from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,9 +33,6 @@ def owner() -> str:
     return f"org-{random_id()[:8]}"
 
 
-# --- endpoints
-
-
 async def test_an_endpoint_is_made_shown_changed_and_deleted(town: Hooked, owner: str) -> None:
     made = await town.call(owner, "POST", "/endpoints", {"url": URL, "types": ["referral.requested"]})
     assert made.status_code == 201
@@ -56,8 +49,7 @@ async def test_an_endpoint_is_made_shown_changed_and_deleted(town: Hooked, owner
     for method in ("GET", "DELETE", "PATCH"):
         is_problem(await town.call(owner, method, path, {} if method == "PATCH" else None), 404, "not-found")
     assert (await town.get(owner, "/endpoints"))["items"] == []
-    with direct(town.settings.database_url) as connection:
-        assert connection.execute("SELECT secret FROM endpoints WHERE id = %s", (endpoint["id"],)).fetchone() == (b"",)
+    assert town.rows("SELECT secret FROM endpoints WHERE id = %s", endpoint["id"]) == [(b"",)]
 
 
 async def test_endpoints_are_listed_in_pages(town: Hooked, owner: str) -> None:
@@ -168,9 +160,8 @@ async def test_a_test_request_is_signed_and_says_what_came_of_it(town: Hooked, o
 
 
 async def test_a_name_that_leads_inside_is_not_reached(town: Hooked, owner: str) -> None:
-    with direct(town.settings.database_url) as connection:
-        endpoint = await town.endpoint(owner)
-        connection.execute("UPDATE endpoints SET url = 'https://10.0.0.1/' WHERE id = %s", (endpoint.id,))
+    endpoint = await town.endpoint(owner)
+    town.do("UPDATE endpoints SET url = 'https://10.0.0.1/' WHERE id = %s", endpoint.id)
     answer = await town.call(owner, "POST", f"/endpoints/{endpoint.id}/test")
     assert answer.json()["error"] == "address-not-allowed"
 
@@ -210,156 +201,3 @@ async def test_migrations_make_the_tables_of_the_code(town: Hooked) -> None:
         differences = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
     engine.dispose()
     assert [each for each in differences if each[0] != "remove_index"] == []
-
-
-# --- the inbox
-
-
-async def read(town: Hooked, organization: str, **parameters: Any) -> Any:
-    return await town.get(organization, "/inbox", **parameters)
-
-
-async def arrived(town: Hooked, organization: str, count: int) -> list[dict[str, Any]]:
-    """Wait until the inbox has this many items."""
-
-    async def found() -> list[dict[str, Any]] | None:
-        items: list[dict[str, Any]] = (await read(town, organization))["items"]
-        return items if len(items) >= count else None
-
-    return await wait_until_async(found, what=f"{count} items")
-
-
-async def referred(town: Hooked, pair: tuple[str, str], count: int) -> list[Made]:
-    made = [town.referral(pair) for _ in range(count)]
-    await town.publish()
-    await arrived(town, pair[1], count)
-    return made
-
-
-async def test_the_inbox_serves_what_webhooks_bring(town: Hooked) -> None:
-    pair = town.pair()
-    endpoint = await town.endpoint(pair[1])
-    (made,) = await referred(town, pair, 1)
-    (item,) = (await read(town, pair[1]))["items"]
-    assert item == (await endpoint.desk.wait())[0].body
-    assert item["data"]["client_id"] == made.client_id
-    assert (await read(town, pair[0]))["items"] == []
-
-
-async def test_the_inbox_is_read_in_pages_and_from_where_one_was(town: Hooked) -> None:
-    pair = town.pair()
-    clients = [made.client_id for made in await referred(town, pair, 5)]
-    first = await read(town, pair[1], limit=2)
-    rest = await read(town, pair[1], limit=200, after=first["next"])
-    assert [item["data"]["client_id"] for item in first["items"] + rest["items"]] == clients
-    assert await read(town, pair[1], after=rest["next"]) == {"items": [], "next": None}
-    later = town.referral(pair)
-    await town.publish()
-    await arrived(town, pair[1], 6)
-    assert [item["data"]["client_id"] for item in (await read(town, pair[1], after=rest["next"]))["items"]] == [
-        later.client_id
-    ]
-
-
-async def test_what_is_withheld_leaves_no_gap(town: Hooked) -> None:
-    pair = town.pair()
-    made = [town.referral(pair) for _ in range(4)]
-    for each in made[1:3]:
-        town.custodian.rules[each.client_id] = nothing
-    await town.publish()
-    await arrived(town, pair[1], 2)
-    first = await read(town, pair[1], limit=1)
-    second = await read(town, pair[1], limit=1, after=first["next"])
-    assert [page["items"][0]["data"]["client_id"] for page in (first, second)] == [made[0].client_id, made[3].client_id]
-    assert len({len(page["next"]) for page in (first, second)}) == 1
-    assert await read(town, pair[1], after=second["next"]) == {"items": [], "next": None}
-    (record,) = await town.wait_told(made[1].client_id, "withheld")
-    assert (record.channel, record.verdict, record.endpoint_id) == ("inbox", "withheld", None)
-    town.custodian.rules.clear()
-    assert len((await read(town, pair[1]))["items"]) == 2  # withheld is for good
-
-
-async def test_an_inbox_of_nothing_but_withheld_looks_empty(town: Hooked) -> None:
-    pair = town.pair()
-    made = [town.referral(pair) for _ in range(20)]
-    town.custodian.rules |= {each.client_id: nothing for each in made}
-    await town.publish()
-    await wait_until_async(lambda: _items(town, pair[1], 20), what="the items")
-    assert await read(town, pair[1]) == {"items": [], "next": None}
-    assert await read(town, pair[1]) == await read(town, f"{pair[1]}-nobody")
-
-
-async def _items(town: Hooked, organization: str, number: int) -> bool:
-    with direct(town.settings.database_url) as connection:
-        found = connection.execute("SELECT count(*) FROM decisions WHERE organization = %s", (organization,)).fetchone()
-    return found == (number,)
-
-
-async def test_each_reading_is_released_and_settled(town: Hooked) -> None:
-    pair = town.pair()
-    made = town.referral(pair)
-    await town.publish()
-    await wait_until_async(lambda: _items(town, pair[1], 1), what="the item")
-    for cut, verdict in ((None, "permit"), (only_the_need, "deidentified")):
-        if cut:
-            town.custodian.rules[made.client_id] = cut
-        (item,) = (await read(town, pair[1]))["items"]
-        assert item["data"]["verdict"] == verdict
-    asked = town.custodian.of(made.client_id)
-    assert [(each.channel, each.attempt) for each in asked] == [("inbox", 1), ("inbox", 2)]
-    await wait_until_async(
-        lambda: town.custodian.settlements(made.client_id) == [["delivered"]] * 2, what="both to be settled"
-    )
-    records = await town.wait_told(made.client_id, "released", "delivered", "released", "delivered")
-    assert [record.verdict for record in records] == ["permit", "permit", "deidentified", "deidentified"]
-
-
-async def test_a_status_in_the_inbox_may_be_closed(town: Hooked) -> None:
-    pair = town.pair()
-    made = town.referral(pair)
-    town.custodian.rules[f"0/{len(town.disclosing.answers)}/{pair[1]}"] = closed
-    town.disclosing.say(made, "cancelled")
-    await town.publish()
-    items = await arrived(town, pair[1], 2)
-    assert (items[1]["type"], items[1]["data"]["status"]) == ("referral.closed", "closed")
-    assert "cancelled" not in json.dumps(items[1])
-
-
-async def test_without_the_custodian_the_inbox_says_so(town: Hooked) -> None:
-    pair = town.pair()
-    await referred(town, pair, 1)
-    town.custodian.down = True
-    answer = await town.call(pair[1], "GET", "/inbox")
-    town.custodian.down = False
-    is_problem(answer, 503, "dependency-down")
-    assert answer.headers["retry-after"]
-    assert len((await read(town, pair[1]))["items"]) == 1
-
-
-async def test_past_its_leases_a_page_is_not_sent(town: Hooked) -> None:
-    pair = town.pair()
-    (made,) = await referred(town, pair, 1)
-    before = len(town.custodian.of(made.client_id))
-
-    def stand_still(asked: Asked) -> None:
-        if asked.client_id == made.client_id and asked.attempt == before + 1:
-            town.clock.ahead += 2.0
-
-    town.custodian.before_answering = stand_still
-    is_problem(await town.call(pair[1], "GET", "/inbox"), 503, "dependency-down")
-    await wait_until_async(lambda: town.custodian.settlements(made.client_id)[-1] == ["not_sent"], what="settled")
-    assert len((await read(town, pair[1]))["items"]) == 1
-
-
-async def test_a_cursor_is_ones_own(town: Hooked) -> None:
-    pair, other = town.pair(), town.pair()
-    await referred(town, pair, 1)
-    page = await read(town, pair[1])
-    for organization, cursor in ((other[1], page["next"]), (pair[1], page["next"][:-2]), (pair[1], "NDE")):
-        is_problem(await town.call(organization, "GET", "/inbox", after=cursor), 422, "invalid-parameter", "after")
-
-
-async def test_an_answer_of_the_inbox_is_kept_by_no_cache(town: Hooked) -> None:
-    pair = town.pair()
-    answer = await town.call(pair[1], "GET", "/inbox")
-    assert (answer.headers["cache-control"], answer.headers["content-type"]) == ("no-store", "application/json")

@@ -40,9 +40,8 @@ async def test_killed_in_the_midst_of_a_delivery_it_sends_it_again_with_the_same
         await endpoint.desk.wait()
         process.kill()
         endpoint.desk.open.set()
-        with direct(town.settings.database_url) as connection:
-            assert connection.execute("SELECT state FROM deliveries").fetchall() == [("sending",)]
-            connection.execute("UPDATE deliveries SET lease_until = now()")  # as if its seconds had passed
+        assert town.rows("SELECT state FROM deliveries") == [("sending",)]
+        town.do("UPDATE deliveries SET lease_until = now()")  # as if its seconds had passed
         await process.start()
         first, second = await endpoint.desk.wait(2)
         assert (first.webhook_id, first.body) == (second.webhook_id, second.body)

@@ -10,9 +10,10 @@ from typing import Any, Final
 import msgspec
 from fastapi import APIRouter, Response
 
+from policy.base64url import encode
 from schemas.events import DataCategory, Envelope, Party, PurposeOfUse
 from services.kit.auth import service_only
-from services.kit.keys import encode, random_id
+from services.kit.keys import random_id
 from services.kit.problems import Problem
 from services.kit.sealing import SealContext, box_key, unwrap
 from tests.support.disclosing import Sealing

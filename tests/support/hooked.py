@@ -33,6 +33,7 @@ from tests.support.own_kafka import OwnKafka
 from tests.support.ports import free_port_base
 from tests.support.receiver import Desk, Receiver, receiving
 from tests.support.shared_stack import RUN_FOLDER
+from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
 DISCLOSURES = "disclosures"
@@ -148,6 +149,25 @@ class Hooked:
         seen = await wait_until_async(found, what=f"a delivery to be {state}", deadline=deadline)
         whole: dict[str, Any] = await self.get(endpoint.organization, f"/deliveries/{seen['id']}")
         return whole
+
+    # --- what the tables hold
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Look at the tables from outside."""
+        with direct(self.settings.database_url) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def do(self, statement: str, *values: object) -> None:
+        """Change the tables from outside."""
+        with direct(self.settings.database_url) as connection:
+            connection.execute(statement, values)
+
+    async def wait_states(self, endpoint: Endpoint, *expected: str) -> None:
+        """Wait until the endpoint's deliveries are in these states, whoever may see them."""
+        query = "SELECT state FROM deliveries WHERE endpoint_id = %s ORDER BY number"
+        await wait_until_async(
+            lambda: [state for (state,) in self.rows(query, endpoint.id)] == list(expected), what=f"states {expected}"
+        )
 
     # --- what the log was told
 

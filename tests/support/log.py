@@ -1,6 +1,5 @@
 """A log in memory for tests of the policy: signs, keys and places records as the services do."""
 
-import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from policy.step import Fold
 from schemas.control import GenesisData, KeyData, SigningKey
 from schemas.disclosures import Disclosure
 from schemas.records import ControlEvent, Event, KeyAdded, LogGenesis, ReferralEvents, SignedEvent
+from services.kit.keys import encode_public
 from services.kit.signing import Signer
 
 LOG_ID = "log-of-tests"
@@ -38,7 +38,7 @@ def signer(name: str) -> Signer:
 
 def public(key: Ed25519PrivateKey) -> str:
     """The raw public key, base64url without padding."""
-    return base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode()
+    return encode_public(key.public_key())
 
 
 ROOT, GOVERNANCE, CONSENT = signer("root"), signer("governance"), signer("consent")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from services.kit import keys
+from policy import base64url
 from services.kit.keys import random_id
 from services.kit.sealing import BoxKey, SealContext, open_box
 
@@ -61,7 +61,7 @@ class Sealed:
         return {
             key["category"]: open_box(
                 self.envelope.boxes[key["category"]],
-                BoxKey(keys.decode(key["key"])),
+                BoxKey(base64url.decode(key["key"])),
                 seq=key["seq"],
                 category=key["category"],
                 **place,

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 import httpx
 
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
+from tests.support.ports import free_port_base
+from tests.support.shared_stack import RUN_FOLDER
 from tests.support.waiting import wait_until
 
 COMMAND = (sys.executable, "-m", "services.cli", "up")
@@ -158,6 +162,27 @@ class StackProcess:
             return (self.home / "run" / name).read_text()
         except FileNotFoundError:
             return ""
+
+
+@contextmanager
+def new_home() -> Iterator[Path]:
+    """A path for a stack of a test's own, in a folder that PostgreSQL's user can enter (pytest's own is closed)."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
+    folder.chmod(0o755)
+    yield folder / "home"
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def started_stack() -> Iterator[StackProcess]:
+    """A whole stack that runs as long as the block."""
+    with new_home() as home, free_port_base() as base:
+        stack = StackProcess(home, base)
+        try:
+            stack.start()
+            yield stack
+        finally:
+            stack.end()
 
 
 def _is_ready(url: str) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import OctKey, OKPKey
 
+from policy import base64url
 from services.kit import keys
 from services.kit.auth import (
     ACCESS_TOKEN_SECONDS,
@@ -79,11 +80,11 @@ def test_no_other_text_is_a_token(text: str) -> None:
 
 
 def segment(content: object) -> str:
-    return keys.encode(json.dumps(content).encode())
+    return base64url.encode(json.dumps(content).encode())
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(keys.decode(token.split(".")[1]))
+    found: dict[str, Any] = json.loads(base64url.decode(token.split(".")[1]))
     return found
 
 
@@ -94,7 +95,7 @@ def header(**changes: object) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "", None, 0])
 def test_no_algorithm_is_not_an_algorithm(name: object) -> None:
     payload = issue_access_token(PRINCIPAL, KEY, NOW).split(".")[1]
-    for signature in ("", keys.encode(bytes(64))):
+    for signature in ("", base64url.encode(bytes(64))):
         with pytest.raises(RefusedTokenError):
             verify_access_token(f"{segment(header(alg=name))}.{payload}.{signature}", KEY.public_key(), NOW)
 
@@ -102,7 +103,7 @@ def test_no_algorithm_is_not_an_algorithm(name: object) -> None:
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_the_public_key_cannot_be_used_as_a_shared_secret(algorithm: str) -> None:
     public_key = KEY.public_key()
-    payload = keys.decode(issue_access_token(PRINCIPAL, KEY, NOW).split(".")[1])
+    payload = base64url.decode(issue_access_token(PRINCIPAL, KEY, NOW).split(".")[1])
     spellings = [
         public_key.public_bytes_raw(),
         keys.encode_public(public_key).encode(),
@@ -128,7 +129,7 @@ def test_the_public_key_cannot_be_used_as_a_shared_secret(algorithm: str) -> Non
     ],
 )
 def test_a_rightly_signed_token_with_another_header_is_refused(change: dict[str, Any]) -> None:
-    payload = keys.decode(issue_access_token(PRINCIPAL, KEY, NOW).split(".")[1])
+    payload = base64url.decode(issue_access_token(PRINCIPAL, KEY, NOW).split(".")[1])
     signed = jws.serialize_compact(header(**change), payload, OKPKey.import_key(KEY), algorithms=["EdDSA", "Ed25519"])
     with pytest.raises(RefusedTokenError):
         verify_access_token(signed, KEY.public_key(), NOW)

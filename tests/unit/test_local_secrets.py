@@ -9,6 +9,7 @@ import pytest
 from deploy.local.errors import LocalStackError
 from deploy.local.secrets import ensure_secrets, secrets_path
 from deploy.local.services import SERVICES
+from policy import base64url
 from services.kit import keys
 
 
@@ -37,7 +38,7 @@ def test_its_keys_are_those_the_services_expect(tmp_path: Path) -> None:
     secrets = ensure_secrets(tmp_path)
     root = keys.decode_private(secrets["THRESHOLD_ROOT_KEY"]).public_key()
     assert secrets["THRESHOLD_ROOT_FINGERPRINT"] == keys.fingerprint(root)
-    assert len(keys.decode(secrets["THRESHOLD_KEY_ENCRYPTION_KEY"])) == keys.RAW_KEY_BYTES
+    assert len(base64url.decode(secrets["THRESHOLD_KEY_ENCRYPTION_KEY"])) == keys.RAW_KEY_BYTES
     public_keys = json.loads(secrets["THRESHOLD_ASSERTION_PUBLIC_KEYS"])
     for service in SERVICES:
         own = keys.decode_private(secrets[f"THRESHOLD_{service.name.upper()}_ASSERTION_KEY"])

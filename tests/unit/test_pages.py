@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, column, select
 
-from services.kit.keys import encode
+from policy.base64url import encode
 from services.kit.pages import Paging, paging, write_cursor
 from services.kit.problems import Problem
 from services.kit.waiting import until, wait_seconds

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from policy.base64url import decode, encode
 from schemas.categories import CATEGORIES
 from schemas.events import DataCategory, Envelope, Party, Recipient, Referral, ReferralData
 from services.kit.client_keys import SUITES, ClientKeyPair, generate_client_keys
-from services.kit.keys import decode, encode
 from services.kit.sealing import SealContext, SealError, box_key, open_box, seal, unwrap
 
 KEYS = {suite: generate_client_keys(suite) for suite in SUITES}

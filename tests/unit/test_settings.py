@@ -6,6 +6,7 @@ import os
 import pytest
 from pydantic import SecretStr
 
+from policy import base64url
 from services.kit import keys
 from services.kit.keys import PrivateKeyText, SymmetricKeyText
 from services.kit.settings import ConfigurationError, DatabaseSettings, ServiceSettings
@@ -24,7 +25,7 @@ ENVIRONMENT = {
     "THRESHOLD_ROOT_FINGERPRINT": keys.fingerprint(ROOT.public_key()),
     "THRESHOLD_DATABASE_URL": "postgresql+psycopg://consent:a-password@/consent",
     "THRESHOLD_CONSENT_SIGNING_KEY": keys.encode_private(PRIVATE["referrals"]),
-    "THRESHOLD_KEY_ENCRYPTION_KEY": keys.encode(KEY_ENCRYPTION_KEY),
+    "THRESHOLD_KEY_ENCRYPTION_KEY": base64url.encode(KEY_ENCRYPTION_KEY),
 }
 
 
@@ -95,8 +96,8 @@ def test_a_service_that_has_no_database_needs_no_url(monkeypatch: pytest.MonkeyP
 
 
 def test_a_key_has_one_spelling() -> None:
-    written = keys.encode(bytes(32))
-    assert keys.decode(written) == bytes(32)
+    written = base64url.encode(bytes(32))
+    assert base64url.decode(written) == bytes(32)
     for other in (f"{written}=", f"{written[:-1]}B", f" {written}", f"{written}\n", "ä"):
         with pytest.raises(ValueError, match="base64url"):
-            keys.decode(other)
+            base64url.decode(other)

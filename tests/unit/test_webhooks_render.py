@@ -3,28 +3,17 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
-from schemas.control import Project
-from schemas.events import DataCategory, Envelope
-from services.consent.asked import BoxKey, ReleaseAnswer, ReleaseRequest
-from services.kit.keys import encode, generate_symmetric
-from services.kit.sealing import SealContext, box_key, unwrap
-from services.webhooks.custodian import Release, ReleasedKey, release_request
+from policy.base64url import encode
+from services.kit.keys import generate_symmetric
+from services.webhooks.custodian import Release, ReleasedKey
 from services.webhooks.render import UnrenderableError, render, to_json
-from services.webhooks.told import Told, decode, source_offset, told_by, wants
-from services.webhooks.told import encode as write
-from tests.support.disclosing import NEED, Disclosing, Made
-from tests.support.log import LOG_ID
+from services.webhooks.told import Told
+from tests.support.disclosing import NEED, Made
+from tests.support.outreach import CANARY, SEGMENTS, World
 
-CANARY = "Rosalind-Canary"
-SEGMENTS: dict[DataCategory, Any] = {
-    "identity": {"first_name": CANARY},
-    "notes": {"text": "knock twice"},
-    "education": {"last_grade_completed": 5},
-}
 PERMIT_FIELDS = {
     "event_id",
     "verdict",
@@ -55,46 +44,9 @@ STATUS_FIELDS = {
 }
 
 
-class World:
-    """Outreach (a Part 2 program among its projects) refers clients to a shelter."""
-
-    def __init__(self) -> None:
-        self.log = Disclosing()
-        part2 = Project(id="clinic", name="Clinic", project_type=6, part2_program=True, hmis_participation="none")
-        self.log.organization("outreach", part2)
-        self.log.organization("shelter")
-        self.log.agree("outreach", "shelter")
-        self.client = self.log.client()
-
-    def last(self) -> Told:
-        """What the last record told; through the database's form and back."""
-        (told,) = told_by(0, self.log.answers[-1].value)
-        return decode(write(told))
-
-    def release(self, told: Told, *categories: DataCategory, verdict: str | None = None, **more: Any) -> Release:
-        """As the custodian would answer, with the real keys of these categories (default: all decided)."""
-        wanted = categories or told.decision.categories
-        given = {"verdict": verdict or told.verdict, "known_as": told.decision.known_as} | more
-        keys = tuple(
-            self._key(told, envelope, one) for one in wanted for envelope in told.envelopes if one in envelope.boxes
-        )
-        return Release(release_id="r", categories=tuple(wanted), keys=keys, lease_seconds=3, **given)
-
-    def _key(self, told: Told, envelope: Envelope, category: DataCategory) -> ReleasedKey:
-        private = self.log.clients[self.client].pair.private_key
-        seal_key = unwrap(envelope, SealContext.of(LOG_ID, told.event.data), private)
-        return ReleasedKey(envelope.seq, category, encode(box_key(seal_key, category)))
-
-
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def permit(world: World, **more: Any) -> Told:
-    world.log.grant(world.client, "outreach", "shelter", "identity", "notes", "education")
-    world.log.refer(world.client, "outreach", "shelter", SEGMENTS, project="clinic", **more)
-    return world.last()
 
 
 def rendered(told: Told, release: Release) -> dict[str, Any]:
@@ -104,7 +56,7 @@ def rendered(told: Told, release: Release) -> dict[str, Any]:
 
 
 def test_a_permit_says_all_that_was_decided(world: World) -> None:
-    told = permit(world, occurred_at="2026-11-22T11:00:00Z")
+    told = world.permit(occurred_at="2026-11-22T11:00:00Z")
     document = rendered(told, world.release(told))
     data = document["data"]
     assert (document["type"], document["timestamp"]) == ("referral.requested", "2026-11-22T12:00:00Z")
@@ -120,7 +72,7 @@ def test_a_permit_says_all_that_was_decided(world: World) -> None:
 
 
 def test_obligations_come_with_their_words(world: World) -> None:
-    told = permit(world)
+    told = world.permit()
     data = rendered(told, world.release(told))["data"]
     assert data["obligations"] == ["34-cfr-99.33", "42-cfr-2.32"]
     assert "42 CFR part 2 prohibits unauthorized use or disclosure of these records." in data["notices"]
@@ -128,7 +80,7 @@ def test_obligations_come_with_their_words(world: World) -> None:
 
 
 def test_the_custodian_cuts_categories_and_what_hangs_on_them(world: World) -> None:
-    told = permit(world)
+    told = world.permit()
     data = rendered(told, world.release(told, "need", "identity"))["data"]
     assert set(data["shared"]) == {"need", "identity"}
     assert data["consent"][0]["categories"] == ["identity"]
@@ -136,7 +88,7 @@ def test_the_custodian_cuts_categories_and_what_hangs_on_them(world: World) -> N
 
 
 def test_a_permit_cut_to_the_need_arrives_deidentified(world: World) -> None:
-    told = permit(world)
+    told = world.permit()
     release = world.release(told, "need", verdict="deidentified", known_as="reference")
     document = rendered(told, release)
     assert set(document["data"]) == {"verdict", "publisher", "purpose", "reference", "shared", "call_back"}
@@ -247,68 +199,10 @@ def test_a_category_that_was_not_decided_is_never_opened(world: World) -> None:
 
 
 def test_a_wrong_or_missing_key_renders_nothing(world: World) -> None:
-    told = permit(world)
+    told = world.permit()
     release = world.release(told)
     wrong = tuple(ReleasedKey(key.seq, key.category, encode(generate_symmetric())) for key in release.keys)
     for keys in (wrong, (), (ReleasedKey(1, "identity", "not base64url!"),)):
         with pytest.raises(UnrenderableError) as failure:
             render(told, replace(release, keys=keys))
         assert failure.value.__suppress_context__
-
-
-def test_what_is_stored_holds_no_reason_and_no_box_that_is_not_needed(world: World) -> None:
-    world.log.grant(world.client, "outreach", "shelter", "identity")
-    world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
-    told = world.last()
-    assert (told.decision.withheld, told.decision.reasons) == ({}, ())
-    assert CANARY.encode() not in write(told)
-    assert told.id == f"0/{source_offset(world.log.answers[-1].value)}/shelter"
-
-
-def test_nobody_is_told_of_a_denial(world: World) -> None:
-    stranger = Disclosing()
-    stranger.organization("a")
-    stranger.organization("b")
-    stranger.refer(stranger.client(), "a", "b")
-    assert list(told_by(0, stranger.answers[-1].value)) == []
-    assert list(told_by(0, world.log.answers[0].value)) == []  # a genesis
-
-
-def test_the_custodian_is_asked_without_a_box(world: World) -> None:
-    told = permit(world)
-    body = json.dumps(release_request(told, 3, "webhook"))
-    for envelope in told.envelopes:
-        assert all(box not in body for box in envelope.boxes.values())
-        assert envelope.wrapped in body
-    assert "Desk of" not in body
-
-
-def test_both_sides_of_the_custodians_address_understand_each_other(world: World) -> None:
-    told = permit(world)
-    asked = ReleaseRequest.model_validate_json(json.dumps(release_request(told, 3, "inbox")))
-    assert (asked.decision_id, asked.attempt, asked.categories) == (told.id, 3, told.decision.categories)
-    assert [each.seq for each in asked.envelopes] == [each.seq for each in told.envelopes]
-    answer = ReleaseAnswer(
-        release_id="r",
-        verdict="permit",
-        known_as="referral",
-        categories=["identity"],
-        keys=[BoxKey(seq=1, category="identity", key="AA")],
-        reason=None,
-    )
-    release = msgspec.json.decode(answer.model_dump_json(), type=Release)
-    assert (release.verdict, release.keys, release.lease_seconds) == ("permit", (ReleasedKey(1, "identity", "AA"),), 3)
-
-
-def test_keys_and_bodies_have_no_representation(world: World) -> None:
-    told = permit(world)
-    release = world.release(told)
-    assert all(key.key not in repr(release) for key in release.keys)
-
-
-def test_filters() -> None:
-    assert wants(["*"], ("referral.requested",))
-    assert wants(["referral.accepted"], ("referral.accepted", "referral.closed"))
-    assert wants(["referral.closed"], ("referral.accepted", "referral.closed"))
-    assert not wants(["referral.requested"], ("referral.accepted", "referral.closed"))
-    assert not wants([], ("referral.requested",))

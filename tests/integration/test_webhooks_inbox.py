@@ -1,0 +1,172 @@
+"""The inbox: everything that webhooks bring, page by page, and no more than the custodian lets through now."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import Databases
+from tests.support.custodian import Asked, closed, nothing, only_the_need
+from tests.support.disclosing import Made
+from tests.support.governance import is_problem
+from tests.support.hooked import Hooked, hooked
+from tests.support.waiting import wait_until_async
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def town(postgres: Databases) -> AsyncIterator[Hooked]:
+    async with hooked(postgres.create_database("webhooks")) as found, found.serving():
+        yield found
+
+
+async def read(town: Hooked, organization: str, **parameters: Any) -> Any:
+    return await town.get(organization, "/inbox", **parameters)
+
+
+async def arrived(town: Hooked, organization: str, count: int) -> list[dict[str, Any]]:
+    """Wait until the inbox has this many items."""
+
+    async def found() -> list[dict[str, Any]] | None:
+        items: list[dict[str, Any]] = (await read(town, organization))["items"]
+        return items if len(items) >= count else None
+
+    return await wait_until_async(found, what=f"{count} items")
+
+
+async def referred(town: Hooked, pair: tuple[str, str], count: int) -> list[Made]:
+    made = [town.referral(pair) for _ in range(count)]
+    await town.publish()
+    await arrived(town, pair[1], count)
+    return made
+
+
+async def decided(town: Hooked, organization: str, number: int) -> bool:
+    query = "SELECT count(*) FROM decisions WHERE organization = %s"
+    return town.rows(query, organization) == [(number,)]
+
+
+async def test_the_inbox_serves_what_webhooks_bring(town: Hooked) -> None:
+    pair = town.pair()
+    endpoint = await town.endpoint(pair[1])
+    (made,) = await referred(town, pair, 1)
+    (item,) = (await read(town, pair[1]))["items"]
+    assert item == (await endpoint.desk.wait())[0].body
+    assert item["data"]["client_id"] == made.client_id
+    assert (await read(town, pair[0]))["items"] == []
+
+
+async def test_the_inbox_is_read_in_pages_and_from_where_one_was(town: Hooked) -> None:
+    pair = town.pair()
+    clients = [made.client_id for made in await referred(town, pair, 5)]
+    first = await read(town, pair[1], limit=2)
+    rest = await read(town, pair[1], limit=200, after=first["next"])
+    assert [item["data"]["client_id"] for item in first["items"] + rest["items"]] == clients
+    assert await read(town, pair[1], after=rest["next"]) == {"items": [], "next": None}
+    later = town.referral(pair)
+    await town.publish()
+    await arrived(town, pair[1], 6)
+    assert [item["data"]["client_id"] for item in (await read(town, pair[1], after=rest["next"]))["items"]] == [
+        later.client_id
+    ]
+
+
+async def test_what_is_withheld_leaves_no_gap(town: Hooked) -> None:
+    pair = town.pair()
+    made = [town.referral(pair) for _ in range(4)]
+    for each in made[1:3]:
+        town.custodian.rules[each.client_id] = nothing
+    await town.publish()
+    await arrived(town, pair[1], 2)
+    first = await read(town, pair[1], limit=1)
+    second = await read(town, pair[1], limit=1, after=first["next"])
+    assert [page["items"][0]["data"]["client_id"] for page in (first, second)] == [made[0].client_id, made[3].client_id]
+    assert len({len(page["next"]) for page in (first, second)}) == 1
+    assert await read(town, pair[1], after=second["next"]) == {"items": [], "next": None}
+    (record,) = await town.wait_told(made[1].client_id, "withheld")
+    assert (record.channel, record.verdict, record.endpoint_id) == ("inbox", "withheld", None)
+    town.custodian.rules.clear()
+    assert len((await read(town, pair[1]))["items"]) == 2  # withheld is for good
+
+
+async def test_an_inbox_of_nothing_but_withheld_looks_empty(town: Hooked) -> None:
+    pair = town.pair()
+    made = [town.referral(pair) for _ in range(20)]
+    town.custodian.rules |= {each.client_id: nothing for each in made}
+    await town.publish()
+    await wait_until_async(lambda: decided(town, pair[1], 20), what="the items")
+    assert await read(town, pair[1]) == {"items": [], "next": None}
+    assert await read(town, pair[1]) == await read(town, f"{pair[1]}-nobody")
+
+
+async def test_each_reading_is_released_and_settled(town: Hooked) -> None:
+    pair = town.pair()
+    made = town.referral(pair)
+    await town.publish()
+    await wait_until_async(lambda: decided(town, pair[1], 1), what="the item")
+    for cut, verdict in ((None, "permit"), (only_the_need, "deidentified")):
+        if cut:
+            town.custodian.rules[made.client_id] = cut
+        (item,) = (await read(town, pair[1]))["items"]
+        assert item["data"]["verdict"] == verdict
+    asked = town.custodian.of(made.client_id)
+    assert [(each.channel, each.attempt) for each in asked] == [("inbox", 1), ("inbox", 2)]
+    await wait_until_async(
+        lambda: town.custodian.settlements(made.client_id) == [["delivered"]] * 2, what="both to be settled"
+    )
+    records = await town.wait_told(made.client_id, "released", "delivered", "released", "delivered")
+    assert [record.verdict for record in records] == ["permit", "permit", "deidentified", "deidentified"]
+
+
+async def test_a_status_in_the_inbox_may_be_closed(town: Hooked) -> None:
+    pair = town.pair()
+    made = town.referral(pair)
+    town.custodian.rules[f"0/{len(town.disclosing.answers)}/{pair[1]}"] = closed
+    town.disclosing.say(made, "cancelled")
+    await town.publish()
+    items = await arrived(town, pair[1], 2)
+    assert (items[1]["type"], items[1]["data"]["status"]) == ("referral.closed", "closed")
+    assert "cancelled" not in json.dumps(items[1])
+
+
+async def test_without_the_custodian_the_inbox_says_so(town: Hooked) -> None:
+    pair = town.pair()
+    await referred(town, pair, 1)
+    town.custodian.down = True
+    answer = await town.call(pair[1], "GET", "/inbox")
+    town.custodian.down = False
+    is_problem(answer, 503, "dependency-down")
+    assert answer.headers["retry-after"]
+    assert len((await read(town, pair[1]))["items"]) == 1
+
+
+async def test_past_its_leases_a_page_is_not_sent(town: Hooked) -> None:
+    pair = town.pair()
+    (made,) = await referred(town, pair, 1)
+    before = len(town.custodian.of(made.client_id))
+
+    def stand_still(asked: Asked) -> None:
+        if asked.client_id == made.client_id and asked.attempt == before + 1:
+            town.clock.ahead += 2.0
+
+    town.custodian.before_answering = stand_still
+    is_problem(await town.call(pair[1], "GET", "/inbox"), 503, "dependency-down")
+    await wait_until_async(lambda: town.custodian.settlements(made.client_id)[-1] == ["not_sent"], what="settled")
+    assert len((await read(town, pair[1]))["items"]) == 1
+
+
+async def test_a_cursor_is_ones_own(town: Hooked) -> None:
+    pair, other = town.pair(), town.pair()
+    await referred(town, pair, 1)
+    page = await read(town, pair[1])
+    for organization, cursor in ((other[1], page["next"]), (pair[1], page["next"][:-2]), (pair[1], "NDE")):
+        is_problem(await town.call(organization, "GET", "/inbox", after=cursor), 422, "invalid-parameter", "after")
+
+
+async def test_an_answer_of_the_inbox_is_kept_by_no_cache(town: Hooked) -> None:
+    pair = town.pair()
+    answer = await town.call(pair[1], "GET", "/inbox")
+    assert (answer.headers["cache-control"], answer.headers["content-type"]) == ("no-store", "application/json")
