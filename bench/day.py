@@ -30,7 +30,7 @@ from tests.support.waiting import wait_until_async
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-RUNS, PER_SECOND, SECONDS, REVOCATIONS = 1, 50, 6, 40
+RUNS, PER_SECOND, SECONDS, REVOCATIONS = 3, 50, 15, 200
 AT_ONCE = 8  # while preparing
 Result = TypeVar("Result")
 
