@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .cache/kafka/.jars-checked
 
-.PHONY: help setup lint test demo bench soak clean
+.PHONY: help setup lint test demo bench clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
@@ -18,7 +18,6 @@ help:
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
-	@echo "make soak    the long leak hunt"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
 setup: $(DEPENDENCIES) $(PROJECT) $(JARS)
@@ -53,9 +52,6 @@ demo: setup
 
 bench: setup
 	$(BIN)/python -m bench
-
-soak: setup
-	$(BIN)/python -m bench.soak
 
 clean:
 	rm -rf $(VENV) .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
