@@ -11,7 +11,7 @@ from schemas.events import DataCategory, HeldConsent, Party, Recipient
 from schemas.records import ReferralEvents, ReferralRequested, ReferralUpdated
 
 CLOSED = "closed"
-_DOUBTS = frozenset({"client-in-doubt", "control-in-doubt"})
+DOUBTS = frozenset({"client-in-doubt", "control-in-doubt"})
 
 
 def release(
@@ -36,7 +36,7 @@ def status_word(allowed: Allowed, status: str, known: int, told_originator: bool
     The rule is that for originator → recipient, whoever is told. A recipient's permission has lapsed when what it once
     had (boxes, or the need) is permitted no more. In doubt nobody hears a `closed` that may be false.
     """
-    if allowed.denial in _DOUBTS:
+    if allowed.denial in DOUBTS:
         return None
     if told_originator:
         return status if allowed.categories else CLOSED

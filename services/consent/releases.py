@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.allowed import excluded
 from policy.base64url import encode
+from policy.decide import DOUBTS
 from schemas.events import DataCategory
 from services.consent.asked import LEASE_SECONDS, BoxKey, ReleaseAnswer, ReleaseRequest, Settled, Settlement
 from services.consent.clients import private_key_of, read_consents
@@ -18,6 +19,7 @@ from services.consent.decision import DOES_NOT_OPEN, UNKNOWN_CLIENT, Case, Outco
 from services.consent.key_encryption import KeyEncryption
 from services.consent.model import milliseconds
 from services.consent.organizations import require_fresh
+from services.kit.clients import DependencyDown
 from services.kit.control import ControlView
 from services.kit.database import Database
 from services.kit.keys import random_id
@@ -78,7 +80,8 @@ class Custodian:
     async def release(self, asked: ReleaseRequest) -> ReleaseAnswer:
         """Decide, record and, once that is committed, answer what may be sent and the keys it needs.
 
-        DependencyDown when the control records have not been confirmed within CONFIRMED_WITHIN seconds (organizations).
+        DependencyDown when the control records have not been confirmed within CONFIRMED_WITHIN seconds (organizations),
+        or one of them leaves a doubt.
         """
         async with self.database.transaction() as session:
             client = await _lock(session, asked)
@@ -94,6 +97,8 @@ class Custodian:
         at = milliseconds(client.now)
         consents = read_consents(client.consents)
         allowed = self.view.allowed(consents, asked.originator.plain(), asked.recipient.plain(), asked.purpose, at)
+        if any(each.denial in DOUBTS for each in allowed):
+            raise DependencyDown("consent")  # a doubt passes; a verdict would stand for good
         silenced = excluded(consents, asked.told.organization, at)
         return decide(asked, Case(allowed, silenced, frozenset(client.before), at))
 

@@ -28,7 +28,8 @@ def positions_from(client: ServiceClient) -> Positions:
         answer = await client.get("/control-position")
         if answer.status_code != 200:
             raise DependencyDown("consent")
-        return [int(position) for position in answer.json()["positions"]]
+        found: dict[str, int] = answer.json()["positions"]
+        return [found[str(partition)] for partition in range(len(found))]
 
     return positions
 

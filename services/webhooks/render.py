@@ -96,7 +96,9 @@ def _identified(told: Told, release: Release, shared: Shared) -> Identified:
     data = told.event.data
     is_permit = release.verdict == "permit"
     obligations = _obligations(told, shared) if is_permit else []
-    given: dict[str, Any] = {"publisher_project": data.publisher.project, **_names(told, release)}
+    given: dict[str, Any] = dict(_names(told, release))
+    if "referral_id" in given:  # whoever knows a reference alone was never told whose project it is
+        given["publisher_project"] = data.publisher.project
     if not _is_closed(told, release):
         given["occurred_at"] = data.occurred_at
     if is_permit:

@@ -95,8 +95,10 @@ async def test_410_disables_the_endpoint_until_its_owner_enables_it(town: Hooked
     path = f"/endpoints/{endpoint.id}"
     await wait_until_async(lambda: _field(town, pair[1], path, "enabled", False), what="the endpoint to be disabled")
     assert (await town.get(pair[1], path))["disabled_reason"] == "gone"
+    other = await town.endpoint(pair[1])
     town.referral(pair)
     await town.publish()
+    await other.desk.wait(1)  # so the second referral was read while the first endpoint was disabled
     endpoint.desk.always = (200, {})
     enabled = await town.call(pair[1], "PATCH", path, {"enabled": True})
     assert (enabled.json()["enabled"], enabled.json()["disabled_reason"]) == (True, None)
