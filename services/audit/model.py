@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
+from policy.reasons import ALL
 from schemas.events import DataCategory
 from services.audit import bodies
 from services.audit.tables import Decision, Delivery
+from services.kit.sayable import sayable
 
 DELIVERED: Final = "delivered"
 CLOSED: Final = "closed"
@@ -37,7 +39,7 @@ def seen_by(organization: str, decision: Decision, *, knows: bool) -> bodies.Dec
     """An organization's own row: of the publisher, whole; of a recipient, what was delivered to it."""
     named = _names(organization, decision, knows=knows) | _parties(decision)
     if decision.publisher == organization:
-        return bodies.Decision(**named, **_decided(decision), **_grounds(decision))
+        return bodies.Decision(**named, **_decided(decision) | _said(decision), **_grounds(decision))
     return bodies.Decision(**named | _told(decision), categories=decision.told_categories)
 
 
@@ -65,7 +67,9 @@ def outcomes(deliveries: Iterable[Delivery]) -> list[bodies.Outcome]:
     for delivery in deliveries:
         known = furthest.setdefault(delivery.endpoint, delivery)
         furthest[delivery.endpoint] = max(known, delivery, key=_progress)
-    return [bodies.Outcome.model_validate(found, from_attributes=True) for _, found in sorted(furthest.items())]
+    found = [bodies.Outcome.model_validate(one, from_attributes=True) for _, one in sorted(furthest.items())]
+    # The policy's reasons only: what became of a request at its own endpoint anybody may hear.
+    return [one.model_copy(update={"reason": sayable(one.reason)}) if one.reason in ALL else one for one in found]
 
 
 def _progress(delivery: Delivery) -> tuple[bool, int, int]:
@@ -95,6 +99,14 @@ def _parties(decision: Decision) -> dict[str, Any]:
 def _decided(decision: Decision) -> dict[str, Any]:
     names = ("verdict", "status", "categories", "withheld", "reasons", "policy_version")
     return {name: getattr(decision, name) for name in names}
+
+
+def _said(decision: Decision) -> dict[str, Any]:
+    """Why, in words that do not tell the publisher what the client said at another desk."""
+    return {
+        "withheld": {category: sayable(reason) for category, reason in decision.withheld.items()},
+        "reasons": [sayable(reason) for reason in decision.reasons],
+    }
 
 
 def _grounds(decision: Decision) -> dict[str, Any]:

@@ -3,35 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from schemas.events import DataCategory
+from services.kit.sayable import UNSAID, sayable
 
 CrossingVerdict = Literal["permit", "deidentified", "not_sent"]
-
-# What the originator's own consents, agreements and attributes explain. Anything else, such as an exclusion said at
-# another organization's desk, would tell it that others know the client.
-SAYABLE: Final = frozenset(
-    {
-        "expired",
-        "historical",
-        "needs-time-limit",
-        "needs-written-consent",
-        "needs-written-release",
-        "never-a-recipient",
-        "no-agreement",
-        "no-consent",
-        "no-term",
-        "not-yet-valid",
-        "only-with-the-request",
-        "refused",
-        "revoked",
-        "same-organization",
-        "unknown-organization",
-        "unknown-project",
-    }
-)
-UNSAID: Final = "not-permitted"
 
 
 class Decided(Protocol):
@@ -83,8 +60,4 @@ def _sent(decision: Decided) -> list[DataCategory]:
 def _withheld(decision: Decided) -> dict[DataCategory, str]:
     sent = _sent(decision) if _crosses(decision) else []
     cut = {category: decision.stopped or UNSAID for category in decision.categories if category not in sent}
-    return {category: _sayable(reason) for category, reason in sorted({**decision.withheld, **cut}.items())}
-
-
-def _sayable(reason: str) -> str:
-    return reason if reason in SAYABLE else UNSAID
+    return {category: sayable(reason) for category, reason in sorted({**decision.withheld, **cut}.items())}

@@ -13,9 +13,9 @@ from schemas.disclosures import Delivery, Disclosure
 from schemas.records import ConsentGranted, Event, ReferralRequested, ReferralUpdated
 from services.kit.broker import Record
 from services.kit.positions import positions
+from services.kit.sayable import UNSAID
 from services.kit.waiting import until
 from services.referrals import lifecycle, store
-from services.referrals.crossing import UNSAID
 from services.referrals.publishing import TOPIC
 from services.referrals.seeing import Views
 from services.referrals.store import DecisionId

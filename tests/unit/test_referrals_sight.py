@@ -7,7 +7,8 @@ import pytest
 
 from policy.reasons import DENIALS, WITHHELD
 from schemas.events import DataCategory
-from services.referrals.crossing import SAYABLE, UNSAID, Crossing, crossing
+from services.kit.sayable import SAYABLE, UNSAID
+from services.referrals.crossing import Crossing, crossing
 from services.referrals.sight import Sight
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
