@@ -15,7 +15,7 @@ from services.audit.replay import Replay
 from tests.support.boundary_rig import OUTPUT, BoundaryRig
 from tests.support.ports import free_port_base
 
-RUNS, EVENTS, CLIENTS = 3, 240_000, 100_000
+RUNS, EVENTS, CLIENTS = 2, 240_000, 100_000
 
 
 async def measure() -> str:
