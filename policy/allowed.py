@@ -78,7 +78,7 @@ def excluded(consents: ClientConsents, organization: str, at: int) -> bool:
 
 
 def lifted(exclusion: HeldConsent, recipient: str, consents: ClientConsents, at: int) -> bool:
-    """Its recorder's later grant naming the recipient lifts it, for as long as that grant is in force itself."""
+    """Its recorder's later grant naming the recipient lifts it, while anything that the grant says is in force."""
     now = EPOCH + timedelta(milliseconds=at)
     return any(
         grant.recorder == exclusion.recorder
@@ -86,9 +86,16 @@ def lifted(exclusion: HeldConsent, recipient: str, consents: ClientConsents, at:
         and grant.consent.method in _LIFTING_METHODS
         and recipient in grant.consent.to
         and lapse(grant, now) is None
-        and not any(cuts(each, grant, recipient, None) for each in consents.revocations)
+        and any(_stands(grant, recipient, each, consents) for each in grant.consent.categories)
         for grant in consents.grants
     )
+
+
+def _stands(grant: HeldConsent, recipient: str, category: DataCategory, consents: ClientConsents) -> bool:
+    """Whether a grant's category is neither revoked nor refused, for one of its purposes at least."""
+    return any(
+        not _refused(grant, recipient, purpose, category, consents) for purpose in grant.consent.purposes
+    ) and not any(cuts(each, grant, recipient, category) for each in consents.revocations)
 
 
 def _grant_for(
@@ -104,7 +111,7 @@ def _grant_for(
             if obstacle is None:
                 return grant
             reason = reason or obstacle
-    if reason is None and any(_refuses(refusal, category, found) for refusal in consents.refusals):
+    if reason is None and any(_is_for(one, found) and category in one.consent.categories for one in consents.refusals):
         return "refused"
     return reason or "no-consent"
 
@@ -112,7 +119,7 @@ def _grant_for(
 def _obstacle(
     grant: HeldConsent, category: DataCategory, found: Rule, consents: ClientConsents, now: datetime
 ) -> str | None:
-    if any(each.order > grant.order and _refuses(each, category, found) for each in consents.refusals):
+    if _refused(grant, found.recipient, found.purpose, category, consents):
         return "refused"
     if any(cuts(each, grant, found.recipient, category) for each in consents.revocations):
         return "revoked"
@@ -138,12 +145,22 @@ def _is_for(held: HeldConsent, found: Rule) -> bool:
     return held.recorder == found.discloser and found.recipient in consent.to and found.purpose in consent.purposes
 
 
-def _refuses(refusal: HeldConsent, category: DataCategory, found: Rule) -> bool:
-    return category in refusal.consent.categories and _is_for(refusal, found)
+def _refused(
+    grant: HeldConsent, recipient: str, purpose: PurposeOfUse, category: DataCategory, consents: ClientConsents
+) -> bool:
+    """Whether its recorder refused later what a grant says."""
+    return any(
+        refusal.recorder == grant.recorder
+        and refusal.order > grant.order
+        and recipient in refusal.consent.to
+        and purpose in refusal.consent.purposes
+        and category in refusal.consent.categories
+        for refusal in consents.refusals
+    )
 
 
-def cuts(held: HeldRevocation, grant: HeldConsent, recipient: str, category: DataCategory | None) -> bool:
-    """Whether a revocation cuts what a grant says of this recipient and category (None: of the recipient as such).
+def cuts(held: HeldRevocation, grant: HeldConsent, recipient: str, category: DataCategory) -> bool:
+    """Whether a revocation cuts what a grant says of this recipient and category.
 
     One that does not say of which consent, recipient or category it is cuts them all.
     """

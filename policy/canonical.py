@@ -23,7 +23,7 @@ def encode(value: object) -> bytes:
         encoded = _ENCODER.encode(value)
     except UnicodeEncodeError as error:
         raise NotCanonical("a lone surrogate") from error
-    if _NUL in encoded:  # also refuses a backslash before "u0000" in a text: nobody needs one
+    if b"\\" in encoded and _NUL in encoded:  # also refuses a backslash before "u0000" in a text: nobody needs one
         raise NotCanonical("a NUL character")
     return encoded
 

@@ -8,7 +8,7 @@ from policy.allowed import EPOCH, Allowed, allowed_under, excluded
 from policy.state import BY_ID, STRANGER, ClientState, ReferralState, Rules
 from schemas.disclosures import Basis, Decision, Verdict
 from schemas.events import DataCategory, HeldConsent, Party, Recipient
-from schemas.records import ReferralEvents, ReferralRequested, ReferralUpdated
+from schemas.records import BoxedEvent, ReferralEvents, ReferralRequested
 
 CLOSED = "closed"
 DOUBTS = frozenset({"client-in-doubt", "control-in-doubt"})
@@ -65,7 +65,7 @@ def decide(case: Case, position: int) -> Decision:
     told = originator if from_recipient else party
     if referral.historical:
         return _denied(told, recipient, "historical")
-    if isinstance(event, ReferralRequested | ReferralUpdated):
+    if isinstance(event, BoxedEvent):
         boxed = _boxed(event)
         allowed = allowed_under(found, client.consents, case.at, boxed)
         return _release(case, recipient, told, boxed, allowed, referral.known[position])
@@ -111,8 +111,8 @@ def _release(
         status=data.referral.status if permitted else None,
         call_back=case.rules.call_back(data.referral.originator.organization, data.call_back),
         agreements=_agreements(allowed, categories),
-        basis=_basis(recipient.organization, allowed.grants),
-        obligations=_obligations(allowed, categories) if permitted else (),
+        basis=basis(recipient.organization, allowed.grants),
+        obligations=obligations(allowed, categories) if permitted else (),
         not_after=_not_after(allowed.grants),
     )
 
@@ -145,7 +145,8 @@ def _agreements(allowed: Allowed, categories: frozenset[DataCategory]) -> tuple[
     return tuple(sorted(found))
 
 
-def _obligations(allowed: Allowed, categories: frozenset[DataCategory]) -> tuple[str, ...]:
+def obligations(allowed: Allowed, categories: frozenset[DataCategory]) -> tuple[str, ...]:
+    """The codes of what a recipient must do with these categories."""
     education = ("34-cfr-99.33",) if "education" in categories else ()
     return tuple(sorted((*allowed.rule.obligations, *education)))
 
@@ -155,7 +156,7 @@ def _not_after(grants: dict[DataCategory, HeldConsent]) -> int | None:
     return (min(ends) - EPOCH) // timedelta(milliseconds=1) if ends else None
 
 
-def _basis(recipient: str, grants: dict[DataCategory, HeldConsent]) -> tuple[Basis, ...]:
+def basis(recipient: str, grants: dict[DataCategory, HeldConsent]) -> tuple[Basis, ...]:
     """The consents relied on; their other recipients and categories are none of this recipient's business."""
     if not grants:
         return ()

@@ -1,5 +1,7 @@
 """Kafka's murmur2 partitioner: which partition a client's records belong to."""
 
+import struct
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
 
@@ -14,10 +16,10 @@ def murmur2(key: bytes) -> int:
     length = len(key)
     value = 0x9747B28C ^ length
     whole = length & ~3
-    for start in range(0, whole, 4):
-        word = int.from_bytes(key[start : start + 4], "little") * _MULTIPLIER & _MASK
-        word = (word ^ word >> 24) * _MULTIPLIER & _MASK
-        value = (value * _MULTIPLIER & _MASK) ^ word
+    for word in struct.unpack_from(f"<{whole // 4}I", key):
+        mixed = word * _MULTIPLIER & _MASK
+        mixed = (mixed ^ mixed >> 24) * _MULTIPLIER & _MASK
+        value = (value * _MULTIPLIER & _MASK) ^ mixed
     if length > whole:
         value = (value ^ int.from_bytes(key[whole:], "little")) * _MULTIPLIER & _MASK
     value = (value ^ value >> 13) * _MULTIPLIER & _MASK

@@ -3,6 +3,7 @@
 import hashlib
 import struct
 from collections.abc import Iterable
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -14,6 +15,7 @@ from policy.state import BY_ID, BY_REFERENCE, ClientState, PartitionState, Refer
 from schemas.disclosures import Decision, DisclosedEvent, Disclosure
 from schemas.events import Envelope, ReferralData
 from schemas.records import (
+    BoxedEvent,
     ConsentEvent,
     ControlEvent,
     ControlRecord,
@@ -22,12 +24,14 @@ from schemas.records import (
     ReferralEvent,
     ReferralEvents,
     ReferralRequested,
-    ReferralUpdated,
 )
 
 Headers = Iterable[tuple[str, bytes | None]]
 _DIGEST = b'"digest":"%b"'  # a quote inside a string is escaped, so this can only be the field itself
 _NO_DIGEST = "0" * 64
+_length = struct.Struct(">i").pack
+_ABSENT = _length(-1)
+_SEQ = attrgetter("seq")
 _KNOWS = {"permit": BY_ID, "deidentified": BY_REFERENCE}
 
 
@@ -156,15 +160,14 @@ class Fold:
 
 def source_hash(timestamp: int, key: bytes | None, headers: Headers, value_hash: bytes, absent: bool) -> bytes:
     """sha256 over a record as the broker keeps it; every part is preceded by its length, -1 for an absent one."""
-    parts = [struct.pack(">q", timestamp), _measured(key)]
+    measured = struct.pack(">q", timestamp) + _measured(key)
     for header, content in headers:
-        parts += [_measured(header.encode()), _measured(content)]
-    parts.append(_measured(None if absent else value_hash))
-    return hashlib.sha256(b"".join(parts)).digest()
+        measured += _measured(header.encode()) + _measured(content)
+    return hashlib.sha256(measured + _measured(None if absent else value_hash)).digest()
 
 
 def _measured(part: bytes | None) -> bytes:
-    return struct.pack(">i", -1) if part is None else struct.pack(">i", len(part)) + part
+    return _ABSENT if part is None else _length(len(part)) + part
 
 
 def _referral_of(event: ReferralEvents, client: ClientState) -> ReferralState:
@@ -193,7 +196,7 @@ def _positions_told(event: ReferralEvents) -> list[int]:
     """
     data = event.data
     publisher, originator = data.publisher.organization, data.referral.originator
-    boxes = isinstance(event, ReferralRequested | ReferralUpdated) or data.sealed
+    boxes = isinstance(event, BoxedEvent) or data.sealed
     if boxes and data.publisher != originator:
         raise Refused("not-the-originator")
     if publisher == originator.organization:
@@ -208,7 +211,7 @@ def _permitted_boxes(data: ReferralData, told: tuple[Decision, ...]) -> tuple[En
     """The boxes permitted to anyone, once; of each category the one of the newest envelope."""
     wanted = {category for decision in told for category in decision.categories}
     kept = []
-    for envelope in sorted(data.sealed, key=lambda one: one.seq, reverse=True):
+    for envelope in sorted(data.sealed, key=_SEQ, reverse=True):
         boxes = {category: box for category, box in envelope.boxes.items() if category in wanted}
         if boxes:
             wanted.difference_update(boxes)

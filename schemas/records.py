@@ -42,11 +42,15 @@ class ControlRecord(SignedRecord, frozen=True):
     """About organizations, agreements, keys or the policy; in every partition under the key `control/<id>`."""
 
 
-class ReferralRequested(ReferralEvent, tag="referral.requested", frozen=True):
+class BoxedEvent(ReferralEvent, frozen=True):
+    """Its originator's, to carry boxes; every other one tells of the lifecycle."""
+
+
+class ReferralRequested(BoxedEvent, tag="referral.requested", frozen=True):
     """The originator asks; the only event that may cross de-identified."""
 
 
-class ReferralUpdated(ReferralEvent, tag="referral.updated", frozen=True):
+class ReferralUpdated(BoxedEvent, tag="referral.updated", frozen=True):
     """All envelopes again: new boxes, or boxes that were withheld before."""
 
 
