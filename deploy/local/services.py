@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, PROJECT, LocalSettings
+from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from deploy.local.supervisor import Program
 
 GRACEFUL_SHUTDOWN = 5  # seconds uvicorn gives open requests
@@ -52,11 +52,6 @@ SERVICES = (
 )
 
 
-def present_services() -> tuple[Service, ...]:
-    """Return the services whose package is in the tree yet; once all are, this becomes SERVICES."""
-    return tuple(service for service in SERVICES if (PROJECT / "services" / service.name / "app.py").is_file())
-
-
 def service_url(service: Service, settings: LocalSettings) -> str:
     """Return a service's base URL."""
     return f"http://127.0.0.1:{settings.port_base + service.port_offset}"
@@ -64,12 +59,12 @@ def service_url(service: Service, settings: LocalSettings) -> str:
 
 def service_urls(settings: LocalSettings) -> dict[str, str]:
     """Return each service's base URL by name."""
-    return {service.name: service_url(service, settings) for service in present_services()}
+    return {service.name: service_url(service, settings) for service in SERVICES}
 
 
 def ports(settings: LocalSettings) -> dict[str, int]:
     """Return every port the stack takes, by what needs it."""
-    offsets = {service.name: service.port_offset for service in present_services()}
+    offsets = {service.name: service.port_offset for service in SERVICES}
     offsets |= {"kafka": KAFKA_CLIENT_OFFSET, "kafka's controller": KAFKA_CONTROLLER_OFFSET}
     return {name: settings.port_base + offset for name, offset in offsets.items()}
 

@@ -13,7 +13,7 @@ from deploy.local.kafka import Kafka
 from deploy.local.ports import refuse_used
 from deploy.local.postgres import Postgres
 from deploy.local.secrets import ensure_secrets
-from deploy.local.services import Service, ports, present_services, service_program, service_url, service_urls
+from deploy.local.services import SERVICES, Service, ports, service_program, service_url, service_urls
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from deploy.local.supervisor import Supervisor
 from deploy.local.waiting import until
@@ -36,7 +36,8 @@ async def running(settings: LocalSettings, report: Report) -> AsyncIterator[None
         refuse_used(ports(settings))
         secrets = ensure_secrets(settings.home)
         async with foundations(settings, report) as (supervisor, postgres):
-            await _apply_topics(settings)
+            databases = [service.name for service in SERVICES if service.has_database]
+            await asyncio.gather(_apply_topics(settings), asyncio.to_thread(postgres.create_databases, databases))
             await _start_services(settings, secrets, supervisor, postgres, report)
             write_private(settings.stack_file, _stack_description(settings, secrets))
             try:
@@ -73,16 +74,14 @@ async def _apply_topics(settings: LocalSettings) -> None:
 async def _start_services(
     settings: LocalSettings, secrets: dict[str, str], supervisor: Supervisor, postgres: Postgres, report: Report
 ) -> None:
-    services = present_services()
-    with_database = [service.name for service in services if service.has_database]
-    await asyncio.to_thread(postgres.create_databases, with_database)
-    # governance writes the log's genesis, which all others wait for; boundary needs nothing of it but that.
-    groups = ([s for s in services if s.name == "governance"], [s for s in services if s.name != "governance"])
-    for group in filter(None, groups):
-        report(f"Starting {', '.join(service.name for service in group)}.")
+    report(f"Starting {', '.join(service.name for service in SERVICES)}.")
+    # All at once, since a start is mostly the processor's work: governance writes the log's genesis, which the others
+    # wait for by themselves. It is a group of its own, and the first, so that at the end it is the last to stop.
+    for group in (SERVICES[:1], SERVICES[1:]):
         urls = {s.name: postgres.url(s.name, s.name) if s.has_database else None for s in group}
         await supervisor.start(*(service_program(s, settings, secrets, urls[s.name]) for s in group))
-        await asyncio.gather(*(_service_ready(service, settings) for service in group))
+    for service in SERVICES:  # governance first, so that where all wait for it, it is the one that is named
+        await _service_ready(service, settings)
 
 
 async def _service_ready(service: Service, settings: LocalSettings) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
 
 NAME: Final = "audit"
+PATIENCE: Final = 0.25  # seconds; nobody waits here for what happened a moment ago
 
 
 def create_app() -> FastAPI:
@@ -44,9 +46,11 @@ def compose(settings: DatabaseSettings) -> FastAPI:
 
 
 def _readers(settings: DatabaseSettings) -> list[DatabaseReader]:
-    kafka, url = settings.kafka, settings.database_url
+    reader = partial(
+        DatabaseReader, NAME, bootstrap=settings.kafka, database_url=settings.database_url, patience=PATIENCE
+    )
     return [
-        DatabaseReader(NAME, reading.EVENTS, kafka, url, reading.apply_events),
-        DatabaseReader(NAME, reading.DISCLOSURES, kafka, url, reading.apply_disclosures, source_offset=answered_offset),
-        DatabaseReader(NAME, reading.DELIVERIES, kafka, url, reading.apply_deliveries),
+        reader(reading.EVENTS, apply=reading.apply_events),
+        reader(reading.DISCLOSURES, apply=reading.apply_disclosures, source_offset=answered_offset),
+        reader(reading.DELIVERIES, apply=reading.apply_deliveries),
     ]

@@ -1,6 +1,6 @@
 """Applies what the service reads on the log to its tables: referral events, decisions, deliveries."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +13,7 @@ from schemas import records as said
 from schemas.events import Party
 from services.audit import model, store
 from services.kit.broker import Record
+from services.kit.positions import positions
 from services.kit.waiting import until
 
 EVENTS: Final = "client-events"
@@ -42,14 +43,14 @@ async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None
 
 async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) -> None:
     """Write each decision with its event, which a decision alone does not hold where all was denied."""
-    partition = records[0].partition
-    disclosures = [found for record in records if (found := _DISCLOSURE.decode(record.value or b"")).decisions]
-    if not disclosures:
+    read = [(record.partition, _DISCLOSURE.decode(record.value or b"")) for record in records]
+    read = [(partition, disclosure) for partition, disclosure in read if disclosure.decisions]
+    if not read:
         return
-    last = disclosures[-1].source_offset
-    await _read_to(session, EVENTS, partition, last)
-    events = await store.take_events(session, partition, last)
-    rows = [row for each in disclosures for row in _decision_rows(partition, each, events[each.source_offset])]
+    last = {partition: disclosure.source_offset for partition, disclosure in read}
+    await _read_to(session, EVENTS, last)
+    events = await store.take_events(session, last)
+    rows = [row for place, each in read for row in _decision_rows(place, each, events[place, each.source_offset])]
     await store.add_decisions(session, rows)
 
 
@@ -58,6 +59,8 @@ async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> 
     deliveries = [_DELIVERY.decode(record.value or b"") for record in records]
     await store.add_deliveries(session, [_delivery_row(delivery) for delivery in deliveries])
     delivered = [delivery for delivery in deliveries if delivery.state == model.DELIVERED]
+    if not delivered:
+        return
     await _decided(session, [delivery.decision_id for delivery in delivered])
     decisions = await store.locked(session, [delivery.decision_id for delivery in delivered])
     for delivery in delivered:
@@ -71,18 +74,18 @@ async def _decided(session: AsyncSession, decision_ids: Sequence[str]) -> None:
     for decision_id in decision_ids:
         partition, offset = (int(number) for number in decision_id.split("/", 2)[:2])
         last[partition] = max(last.get(partition, 0), offset)
-    for partition, offset in last.items():
-        await _read_to(session, DISCLOSURES, partition, offset)
+    await _read_to(session, DISCLOSURES, last)
 
 
-async def _read_to(session: AsyncSession, topic: str, partition: int, offset: int) -> None:
-    """Wait until the service has applied `topic` up to and with the record of this offset in client-events.
+async def _read_to(session: AsyncSession, topic: str, last: Mapping[int, int]) -> None:
+    """Wait until the service has applied `topic` up to and with these offsets of client-events, by partition.
 
     Each look sees what other transactions have committed by then (READ COMMITTED).
     """
 
     async def read() -> bool | None:
-        return await store.position(session, topic, partition) > offset or None
+        stands = await positions(session, topic)
+        return all(stands.get(partition, 0) > offset for partition, offset in last.items()) or None
 
     if not await until(read, OTHER_READER_WITHIN):
         raise OtherReaderBehindError

@@ -1,7 +1,7 @@
 """Queries of what was decided and delivered; whatever an organization reads is narrowed to its own here."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from services.audit.tables import Decision, Delivery, Organization, ReferralEvent
-from services.kit.positions import Position
 from services.kit.problems import Problem
 
 DECISIONS_LOCK: Final = 7_201_865_306
@@ -27,13 +26,14 @@ async def add_events(session: AsyncSession, rows: Sequence[Row]) -> None:
         await session.execute(insert(ReferralEvent), rows)
 
 
-async def take_events(session: AsyncSession, partition: int, last: int) -> dict[int, Row]:
-    """Remove the events of a partition up to and with an offset; return them by offset."""
-    statement = delete(ReferralEvent).where(
-        col(ReferralEvent.partition) == partition, col(ReferralEvent.source_offset) <= last
-    )
-    taken = await session.scalars(statement.returning(ReferralEvent))
-    return {event.source_offset: event.model_dump() for event in taken}
+async def take_events(session: AsyncSession, last: Mapping[int, int]) -> dict[tuple[int, int], Row]:
+    """Remove the events up to and with these offsets, by partition; return them by partition and offset."""
+    decided = [
+        and_(col(ReferralEvent.partition) == partition, col(ReferralEvent.source_offset) <= offset)
+        for partition, offset in sorted(last.items())
+    ]
+    taken = await session.scalars(delete(ReferralEvent).where(or_(*decided)).returning(ReferralEvent))
+    return {(event.partition, event.source_offset): event.model_dump() for event in taken}
 
 
 async def add_organizations(session: AsyncSession, ids: Collection[str]) -> None:
@@ -61,12 +61,6 @@ async def locked(session: AsyncSession, decision_ids: Collection[str]) -> dict[s
     for decision in await session.scalars(rows):
         found[decision.id].append(decision)
     return found
-
-
-async def position(session: AsyncSession, topic: str, partition: int) -> int:
-    """Return which offset of client-events our reader of `topic` comes to next in a partition."""
-    rows = select(col(Position.next)).where(col(Position.topic) == topic, col(Position.partition) == partition)
-    return (await session.scalars(rows)).one_or_none() or 0
 
 
 async def check_known(session: AsyncSession, field: str, organization: str) -> None:

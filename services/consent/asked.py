@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StringConstraints
 
 from schemas import events
-from schemas.events import DataCategory, PurposeOfUse
+from schemas.events import ConsentMethod, DataCategory, PurposeOfUse
 from services.consent.bodies import Id
 from services.kit.bodies import Body
 
@@ -54,7 +54,8 @@ class ReleaseRequest(Body):
     """A decision of the boundary that webhooks is about to carry out, if it still may.
 
     `recipient` is the referral's recipient concerned, `told` who gets it: that recipient, or the originator for what a
-    recipient did. `not_after` is in milliseconds since 1970 (UTC).
+    recipient did. `ends`: when the consents end that the boundary relied on, by category, in milliseconds since 1970
+    (UTC); a category without an end rests on one that has none.
     """
 
     decision_id: Annotated[str, StringConstraints(min_length=3, max_length=160)]
@@ -73,7 +74,7 @@ class ReleaseRequest(Body):
     known_as: KnownAs | None = None
     status: Id | None = None
     categories: tuple[DataCategory, ...] = ()
-    not_after: Number | None = None
+    ends: Annotated[dict[DataCategory, Number], Field(default_factory=dict)]
     envelopes: Annotated[tuple[Envelope, ...], Field(max_length=64)] = ()
 
 
@@ -85,10 +86,26 @@ class BoxKey(Body):
     key: str
 
 
+class Description(Body):
+    """A consent as its recipient may see it (42 CFR 2.32(b)): schemas.disclosures.Basis."""
+
+    id: str
+    version: int
+    discloser: str
+    to: list[str]
+    categories: list[DataCategory]
+    purposes: list[PurposeOfUse]
+    valid_from: str
+    method: ConsentMethod
+    signed_on: str | None = None
+    expires_at: str | None = None
+
+
 class ReleaseAnswer(Body):
     """What may be sent, within `lease_seconds` from before it was asked for; `withheld`: nothing, for good.
 
-    `known_as`: how the party told knows the referral, as far as the custodian let it know.
+    `known_as`: how the party told knows the referral, as far as the custodian let it know. A permit comes with what
+    holds now, whatever held when the boundary decided: the obligations, and the consents that these categories rest on.
     """
 
     release_id: str | None
@@ -96,6 +113,8 @@ class ReleaseAnswer(Body):
     known_as: KnownAs | None
     categories: list[DataCategory]
     keys: list[BoxKey]
+    obligations: list[str]
+    consents: list[Description]
     lease_seconds: int = LEASE_SECONDS
     reason: str | None
 

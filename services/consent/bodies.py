@@ -128,20 +128,37 @@ class NewRevocation(Writing):
 class Receipt(Body):
     """What has become of a revocation.
 
-    `recorded_at`: from here on no key is given out. `accepted_at`: the log has it. `effective_at`: everything given
-    out before, in this scope, was settled or could no longer be used; no request with a client id or a box in this
-    scope starts after it, but for those `in_doubt`: given out before and never settled in time. `withheld`: decisions
-    of this scope cut since. Both counts are of what the caller disclosed or was to receive; of all others only
-    `others` is said.
+    Its counts are of what the caller's organization disclosed or was to receive. Of all other organizations' only
+    `others` is said, since that another one knows the client is itself private: `in_doubt: 0` beside
+    `others: in_doubt` says that nothing of the caller's is in doubt, and something of somebody else's is.
     """
 
     id: str
     client_id: str
     scope: RevocationScope
     state: Literal["recorded", "accepted", "effective"]
-    recorded_at: datetime
-    accepted_at: datetime | None
-    effective_at: datetime | None
-    withheld: int
-    in_doubt: int
-    others: Literal["done", "pending", "in_doubt"]
+    recorded_at: Annotated[datetime, Field(description="From here on no key in this scope is given out")]
+    accepted_at: Annotated[datetime | None, Field(description="From here on the log has it")]
+    effective_at: Annotated[
+        datetime | None,
+        Field(
+            description="Everything given out before, in this scope, to anybody, was settled or can no longer be used: "
+            "no request with a client id or a box in this scope starts after it, but for what is in doubt, the "
+            "caller's own (`in_doubt`) or others' (`others`)"
+        ),
+    ]
+    withheld: Annotated[int, Field(description="The caller's own decisions in this scope that were cut since")]
+    in_doubt: Annotated[
+        int,
+        Field(
+            description="The caller's own releases given out before and not settled in time: whether their request "
+            "began before `effective_at`, nobody knows. 0 says nothing of other organizations' releases"
+        ),
+    ]
+    others: Annotated[
+        Literal["done", "pending", "in_doubt"],
+        Field(
+            description="The same of all releases between other organizations, without a count: none is left, some are "
+            "not settled yet, or some were never settled in time"
+        ),
+    ]

@@ -1,13 +1,16 @@
 """The second decision: what of the boundary's yes still stands now, by consent's own tables. It only cuts. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from policy.allowed import Allowed
-from policy.decide import release, status_word
+from policy.decide import basis, obligations, release, status_word
 from policy.reasons import WITHHELD
 from policy.state import BY_ID, BY_REFERENCE, STRANGER
+from schemas.disclosures import Basis
 from schemas.events import DataCategory
 from services.consent.asked import Given, KnownAs, ReleaseRequest
 
@@ -26,11 +29,12 @@ _NAMES: Final[dict[int, KnownAs | None]] = {level: name for name, level in _LEVE
 
 @dataclass(frozen=True)
 class Outcome:
-    """What may be sent, on which consents it rests, and why it is less than what was asked."""
+    """What may be sent, on which consents it rests, what it obliges to, and why it is less than what was asked."""
 
     verdict: Given
     categories: frozenset[DataCategory] = frozenset()
-    consents: frozenset[str] = frozenset()
+    consents: tuple[Basis, ...] = ()
+    obligations: tuple[str, ...] = ()
     known_as: KnownAs | None = None
     reason: str | None = None
 
@@ -84,19 +88,41 @@ def _coherent(asked: ReleaseRequest) -> bool:
 def _boxes(asked: ReleaseRequest, case: Case) -> Outcome:
     requested = asked.event_type == "referral.requested"
     crossing = frozenset(asked.categories) & {each for one in asked.envelopes for each in one.categories}
-    if asked.verdict == "deidentified" or (asked.not_after is not None and case.at >= asked.not_after):
+    crossing -= _ended(asked, case.at)
+    if asked.verdict == "deidentified":
         crossing &= NEED
     verdict = "deny"
     for each in case.allowed:
         verdict, crossing = release(requested, each, crossing, "permit" in case.before)
     if verdict not in ("permit", "deidentified"):
         return withheld(_why(asked, case, frozenset()))
-    consents = {each.grants[one].consent.id for each in case.allowed for one in crossing if one in each.grants}
-    outcome = Outcome("permit", crossing, frozenset(consents), "referral")
-    if verdict == "deidentified":
-        outcome = replace(outcome, verdict="deidentified", known_as="reference")
+    outcome = Outcome("deidentified", crossing, known_as="reference")
+    if verdict == "permit":
+        outcome = _permit(asked, case, crossing)
     whole = verdict == asked.verdict and crossing == set(asked.categories)
     return outcome if whole else replace(outcome, reason=_why(asked, case, crossing))
+
+
+def _ended(asked: ReleaseRequest, at: int) -> frozenset[DataCategory]:
+    """The categories whose consent, as the boundary relied on it, has ended: a newer one is for the boundary to see."""
+    return frozenset(category for category, end in asked.ends.items() if at >= end)
+
+
+def _permit(asked: ReleaseRequest, case: Case, crossing: frozenset[DataCategory]) -> Outcome:
+    """Whatever any control state in force obliges to binds: one that spreads counts from its first copy."""
+    obliging = {code for each in case.allowed for code in obligations(each, crossing)}
+    return Outcome("permit", crossing, _consents(asked, case, crossing), tuple(sorted(obliging)), "referral")
+
+
+def _consents(asked: ReleaseRequest, case: Case, categories: Collection[DataCategory]) -> tuple[Basis, ...]:
+    """Describe what these categories rest on: under several control states more than one consent may have to hold."""
+    found: dict[str, Basis] = {}
+    for each in case.allowed:
+        grants = {category: grant for category, grant in each.grants.items() if category in categories}
+        for one in basis(asked.recipient.organization, grants):
+            together = {*one.categories, *(found[one.id].categories if one.id in found else ())}
+            found[one.id] = msgspec.structs.replace(one, categories=tuple(sorted(together)))
+    return tuple(found[id_] for id_ in sorted(found))
 
 
 def _status(asked: ReleaseRequest, case: Case) -> Outcome:
@@ -109,8 +135,8 @@ def _status(asked: ReleaseRequest, case: Case) -> Outcome:
         return withheld("not-known-to-recipient" if known == STRANGER else _why(asked, case, frozenset()))
     if word != asked.status:
         return Outcome("closed", known_as=_NAMES[known], reason=_why(asked, case, frozenset()))
-    consents = {grant.consent.id for each in case.allowed for grant in each.grants.values()}
-    return Outcome(asked_verdict(asked), consents=frozenset(consents), known_as=_NAMES[known])
+    granted = {category for each in case.allowed for category in each.grants}
+    return Outcome(asked_verdict(asked), consents=_consents(asked, case, granted), known_as=_NAMES[known])
 
 
 def _let_know(before: frozenset[str]) -> int:
@@ -134,5 +160,5 @@ def _why(asked: ReleaseRequest, case: Case, crossing: frozenset[DataCategory]) -
         stayed = set(asked.categories) - crossing - NEED
         reasons = {
             each.withheld.get(one, "no-term") for each in case.allowed for one in stayed if one not in each.grants
-        }
+        } | ({"expired"} if stayed & _ended(asked, case.at) else set())
     return max(reasons, key=_TELLING.index, default="nothing-permitted")

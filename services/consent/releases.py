@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +14,15 @@ from policy.allowed import excluded
 from policy.base64url import encode
 from policy.decide import DOUBTS
 from schemas.events import DataCategory
-from services.consent.asked import LEASE_SECONDS, BoxKey, ReleaseAnswer, ReleaseRequest, Settled, Settlement
+from services.consent.asked import (
+    LEASE_SECONDS,
+    BoxKey,
+    Description,
+    ReleaseAnswer,
+    ReleaseRequest,
+    Settled,
+    Settlement,
+)
 from services.consent.clients import private_key_of, read_consents
 from services.consent.decision import DOES_NOT_OPEN, UNKNOWN_CLIENT, Case, Outcome, asked_verdict, decide, withheld
 from services.consent.key_encryption import KeyEncryption
@@ -178,7 +187,7 @@ def _row(release_id: str, asked: ReleaseRequest, client: _Locked, outcome: Outco
         "asked_categories": sorted(set(asked.categories)),
         "verdict": outcome.verdict,
         "categories": sorted(outcome.categories),
-        "consents": sorted(outcome.consents),
+        "consents": [each.id for each in outcome.consents],
         "reason": outcome.reason,
         "released_at": client.now,
         "doubt_at": client.now + _DOUBT_AFTER,
@@ -186,11 +195,15 @@ def _row(release_id: str, asked: ReleaseRequest, client: _Locked, outcome: Outco
 
 
 def _answer(release_id: str | None, outcome: Outcome, keys: list[BoxKey]) -> ReleaseAnswer:
+    permitted = outcome.verdict == "permit"  # whoever hears a status alone needs to know nothing of consents
+    described = [msgspec.to_builtins(each) for each in outcome.consents] if permitted else []
     return ReleaseAnswer(
         release_id=None if outcome.verdict == "withheld" else release_id,
         verdict=outcome.verdict,
         known_as=outcome.known_as,
         categories=sorted(outcome.categories),
         keys=keys,
+        obligations=list(outcome.obligations),
+        consents=[Description.model_validate(each) for each in described],
         reason=outcome.reason,
     )

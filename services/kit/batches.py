@@ -23,7 +23,7 @@ __all__ = ["BatchApp", "BatchConsumer", "BatchProducer", "BatchTransport", "RawR
 
 SEND_WITHIN = 30.0  # seconds; aiokafka's idempotent producer by itself would try for ever
 RUN_SIZE = 2000  # records
-RUNS_IN_FLIGHT = 4  # of different partitions: while the broker stores one, another is worked on
+ROOM = 4 * RUN_SIZE  # while the broker stores what became of one run, others are worked on
 
 Handle = Callable[[Run], Awaitable[None]]
 StartOffsets = Callable[[frozenset[int]], Awaitable[Mapping[int, int]]]
@@ -79,8 +79,10 @@ class BatchApp(faust.App):
     service_name: str
     declared: Mapping[str, Topic]
     start_offsets: StartOffsets | None
-    places: int
-    in_flight: dict[int, asyncio.Task[None]]  # by partition
+    room: int  # records
+    patience: float
+    in_flight: dict[asyncio.Task[None], int]  # records
+    newest: dict[int, asyncio.Task[None]]  # by partition: the next run of it waits for this one
 
     @property
     def batch_consumer(self) -> BatchConsumer:
@@ -93,25 +95,29 @@ class BatchApp(faust.App):
         return cast(BatchProducer, self.producer)
 
     async def take(self, run: Run, handle: Handle) -> None:
-        """Start to handle a run as soon as its partition has none in flight, and the app has a place for it."""
-        while run.partition in self.in_flight or len(self.in_flight) >= self.places:
-            await asyncio.wait(self.in_flight.values(), return_when=asyncio.FIRST_COMPLETED)
+        """Let a run be handled after those of its partition, as soon as the app has room for it."""
+        while sum(self.in_flight.values()) >= self.room:
+            await asyncio.wait(self.in_flight, return_when=asyncio.FIRST_COMPLETED)
         if run.ownership != self.batch_consumer.ownership or not self.batch_consumer.flow_active:
             return  # it slipped through a rebalance: its next owner fetches it again
-        self.in_flight[run.partition] = asyncio.create_task(self._handled(run, handle))
+        task = asyncio.create_task(self._handled(run, handle, self.newest.get(run.partition)))
+        self.newest[run.partition] = task
+        self.in_flight[task] = len(run.fetched)
 
     async def settled(self) -> None:
         """Wait until no run is in flight."""
         while self.in_flight:
-            await asyncio.wait(self.in_flight.values())
+            await asyncio.wait(self.in_flight)
 
-    async def _handled(self, run: Run, handle: Handle) -> None:
+    async def _handled(self, run: Run, handle: Handle, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         try:
             await handle(run)
         except Exception as error:  # noqa: BLE001 - stock Faust would acknowledge the run and lose it
             die(f"{run!r} could not be handled:", error)
         self.batch_consumer.mark_done(run)
-        del self.in_flight[run.partition]
+        del self.in_flight[cast("asyncio.Task[None]", asyncio.current_task())]
 
     def _crash(self, reason: BaseException) -> None:
         # Reached from any service below the app; Faust alone would go on answering with nothing consumed.
@@ -137,11 +143,13 @@ def batch_app(
     topics: Mapping[str, Topic] | None = None,
     group: str | None = None,
     instance: str = "0",
-    places: int = RUNS_IN_FLIGHT,
+    room: int = ROOM,
+    patience: float = 0.0,
 ) -> BatchApp:
     """Return an app that calls `handle` with each run of `topic`; a run is done when it returns.
 
-    One run of a partition is in flight at a time, and at most `places` of them.
+    One run of a partition is handled at a time; no run is begun while `room` records are in flight. With `patience` the
+    broker gathers records for so many seconds: a reader that nobody waits for costs much less than one fetch a record.
 
     Run it with `faust.contrib.asgi.faust_app_running`. `start_offsets` is asked, with the partitions assigned, after
     every rebalance, and answers each one's offset to read on from: Kafka's committed offset decides nothing then.
@@ -175,7 +183,7 @@ def batch_app(
     app.service_name = service
     app.declared = declarations.load() if topics is None else topics
     app.start_offsets = start_offsets
-    app.places, app.in_flight = places, {}
+    app.room, app.in_flight, app.newest, app.patience = room, {}, {}, patience
     source = app.topic(topic, schema=RawRun())
 
     @app.agent(source, name=group, concurrency=1)

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import aiohttp
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from httpx_aiohttp import AiohttpTransport
 
 from services.kit.assertions import sign_assertion
 from services.kit.problems import Problem
@@ -71,7 +73,7 @@ class ServiceClient:
             auth=AssertionAuth(settings.assertion_key, settings.service, target, clock),
             timeout=timeout,
             trust_env=False,
-            transport=transport,
+            transport=transport or AiohttpTransport(),  # spends much less on a call than httpx's own
         )
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> httpx.Response:
@@ -92,7 +94,7 @@ class ServiceClient:
         """
         try:
             answer = await self._http.request(method, path, params=parameters, json=body)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, aiohttp.ClientError) as error:
             raise DependencyDown(self._target) from error
         if answer.status_code >= 500 or answer.status_code in {401, 403, 429}:
             raise DependencyDown(self._target)

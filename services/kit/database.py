@@ -1,5 +1,6 @@
 """A service's own PostgreSQL database: sessions, its clock, and migrations at start."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -8,8 +9,11 @@ from typing import Any, Final
 from alembic import command, context
 from alembic.config import Config
 from pydantic import SecretStr
-from sqlalchemy import Connection, MetaData, create_engine, func, pool, select, text
+from sqlalchemy import Connection, MetaData, create_engine, event, func, pool, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 5
@@ -17,6 +21,9 @@ CONNECT_SECONDS: Final = 5
 CONNECT_ARGUMENTS: Final[dict[str, Any]] = {"connect_timeout": CONNECT_SECONDS, "options": "-c timezone=UTC"}
 MIGRATION_LOCK: Final = 7_201_865_301
 """Any constant: one process at a time migrates a database."""
+
+RESTED_SECONDS: Final = 1.0
+_RESTING: Final = "resting_since"
 
 NAMING: Final = {
     "pk": "pk_%(table_name)s",
@@ -35,20 +42,41 @@ def new_metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
+def new_engine(url: SecretStr, size: int, overflow: int = 0) -> AsyncEngine:
+    """Make a pool of connections; one that rested is tried before it is used, for the server may have gone meanwhile.
+
+    To try each before each transaction would be a third of the trips to the database.
+    """
+    engine = create_async_engine(
+        url.get_secret_value(),
+        pool_size=size,
+        max_overflow=overflow,
+        pool_timeout=CONNECT_SECONDS,
+        hide_parameters=True,  # an error names the statement, never a client's data
+        connect_args=CONNECT_ARGUMENTS,
+    )
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def rest(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_RESTING] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def check(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        if time.monotonic() - record.info.get(_RESTING, float("inf")) > RESTED_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error  # the pool makes a new one
+
+    return engine
+
+
 class Database:
     """The connection pool of one service."""
 
     def __init__(self, url: SecretStr) -> None:
         self.url = url
-        self.engine: AsyncEngine = create_async_engine(
-            url.get_secret_value(),
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_OVERFLOW,
-            pool_timeout=CONNECT_SECONDS,
-            pool_pre_ping=True,
-            hide_parameters=True,  # an error names the statement, never a client's data
-            connect_args=CONNECT_ARGUMENTS,
-        )
+        self.engine = new_engine(url, POOL_SIZE, POOL_OVERFLOW)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager

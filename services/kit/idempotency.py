@@ -107,7 +107,7 @@ async def creation(
     key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
 ) -> Creation:
     """Give a creating route its `once`."""
-    return Creation(request, response, key, _canonical(await request.body()))
+    return Creation(request, response, key, _canonical(await request.body()) if key else b"")
 
 
 Once = Annotated[Creation, Depends(creation)]

@@ -1,10 +1,11 @@
 """Where a reader stands: the reading automaton of derived topics, and the table that moves with the reader's rows."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from enum import Enum
 
 from alembic.operations import Operations
-from sqlalchemy import BigInteger, Column, CursorResult, Integer, Text, update
+from sqlalchemy import BigInteger, Column, CursorResult, Integer, Text, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col, select
@@ -92,6 +93,14 @@ def create_positions(op: Operations) -> None:
     )
 
 
+_ADVANCE = text(
+    "UPDATE positions SET next = moved.after"
+    " FROM unnest(CAST(:partitions AS integer[]), CAST(:befores AS bigint[]), CAST(:afters AS bigint[]))"
+    " AS moved(partition, before, after)"
+    " WHERE topic = :topic AND positions.partition = moved.partition AND next = moved.before"
+)
+
+
 async def positions(session: AsyncSession, topic: str) -> dict[int, int]:
     """Return partition -> next offset of every partition of `topic` that was ever read."""
     rows = await session.execute(select(Position.partition, Position.next).where(col(Position.topic) == topic))
@@ -104,16 +113,13 @@ async def begin(session: AsyncSession, topic: str, partition: int) -> None:
     await session.execute(insert(Position).values(row).on_conflict_do_nothing())
 
 
-async def advance(session: AsyncSession, topic: str, partition: int, *, before: int, after: int) -> None:
-    """Move a position from `before` to `after` in the caller's transaction, the one that writes the rows.
+async def advance(session: AsyncSession, topic: str, moves: Mapping[int, tuple[int, int]]) -> None:
+    """Move positions, by partition (before, after), in the caller's transaction, the one that writes the rows.
 
-    Raises PositionMovedError if it is not at `before`; end the process then, committing nothing.
+    Raises PositionMovedError if one is not where it was before; end the process then, committing nothing.
     """
-    result = await session.execute(
-        update(Position)
-        .where(col(Position.topic) == topic, col(Position.partition) == partition, col(Position.next) == before)
-        .values(next=after)
-        .execution_options(synchronize_session=False)
-    )
-    if not isinstance(result, CursorResult) or result.rowcount != 1:
-        raise PositionMovedError(f"The position of {topic}/{partition} is not {before} any more.")
+    befores, afters = zip(*moves.values(), strict=True)
+    said = {"topic": topic, "partitions": list(moves), "befores": list(befores), "afters": list(afters)}
+    result = await session.execute(_ADVANCE, said)
+    if not isinstance(result, CursorResult) or result.rowcount != len(moves):
+        raise PositionMovedError(f"A position of {topic} is not any more where it was left: {said}")

@@ -12,13 +12,13 @@ from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import Counter, Gauge
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.kit import logs
 from services.kit import topics as declarations
-from services.kit.batches import batch_app
+from services.kit.batches import RUN_SIZE, batch_app
 from services.kit.broker import Ends, Record
-from services.kit.database import CONNECT_ARGUMENTS
+from services.kit.database import new_engine
 from services.kit.ending import die, die_if_failed
 from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton, advance, begin, positions
 from services.kit.runs import Run
@@ -117,10 +117,11 @@ class SourceMark:
 class DatabaseReader:
     """Applies one topic to this service's tables: each record once in effect, in the order of its partition.
 
-    Each run is one transaction: `apply(session, records)` gets the records that are new, then the positions move, then
-    it commits. Without `source_offset` the position is the topic's own offset; with it, for topics derived from
-    another, it is the offset of the record's source, and the reading automaton decides what is new. Kafka's committed
-    offset decides nothing. Anything that raises ends the process.
+    Runs of several partitions that wait for each other share a transaction: `apply(session, records)` gets the records
+    that are new, each partition's in order, then the positions move, then it commits. Without `source_offset` the
+    position is the topic's own offset; with it, for topics derived from another, it is the offset of the record's
+    source, and the reading automaton decides what is new. With `patience` it lets the broker gather records for so many
+    seconds. Kafka's committed offset decides nothing. Anything that raises ends the process.
     """
 
     def __init__(
@@ -134,26 +135,21 @@ class DatabaseReader:
         source_offset: SourceOffset | None = None,
         topics: Mapping[str, Topic] | None = None,
         instance: str = "0",
+        patience: float = 0.0,
     ) -> None:
         declared = declarations.load() if topics is None else topics
         self._topic = topic
         self._ends = Ends(bootstrap, topic, declared[topic].partitions)
         # Its own connection: a burst of requests must not keep the reader from reading.
-        self._engine = create_async_engine(
-            database_url.get_secret_value(),
-            pool_size=1,
-            max_overflow=0,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args=CONNECT_ARGUMENTS,
-        )
+        self._engine = new_engine(database_url, 1)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._apply = apply
         self._source_offset = source_offset
         self._marks: dict[int, Mark] = {}
+        self._waiting: dict[int, Run] = {}  # by partition, what is fetched and in no transaction yet
+        self._turn = asyncio.Lock()
         self._read_to: dict[int, int] = {}  # by partition, the topic's own offset up to which all is applied
         self._progress = asyncio.Event()
-        # One place: two partitions may carry copies of one control record, and their transactions would deadlock.
         self._app = batch_app(
             service,
             bootstrap,
@@ -162,7 +158,8 @@ class DatabaseReader:
             start_offsets=self._start_offsets,
             topics=declared,
             instance=instance,
-            places=1,
+            room=RUN_SIZE,
+            patience=patience,
         )
 
     @asynccontextmanager
@@ -198,13 +195,37 @@ class DatabaseReader:
         await self._ends.now()
 
     async def _handle(self, run: Run) -> None:
-        mark = self._marks[run.partition]
-        before = mark.next
-        if new := mark.take(run.records(), time.monotonic()):
+        """Have a run applied: with whatever else waits by the time that it is its turn.
+
+        One transaction at a time: two partitions may carry copies of one control record, and would deadlock.
+        """
+        self._waiting[run.partition] = run
+        async with self._turn:
+            while run.partition in self._waiting:
+                await self._apply_together(self._next_runs())
+
+    def _next_runs(self) -> list[Run]:
+        """Take what waits, longest first, as far as it is not too much for one transaction."""
+        runs: list[Run] = []
+        for partition in list(self._waiting):
+            if sum(len(run.fetched) for run in runs) < RUN_SIZE:
+                runs.append(self._waiting.pop(partition))
+        return runs
+
+    async def _apply_together(self, runs: Sequence[Run]) -> None:
+        new: list[Record] = []
+        moves: dict[int, tuple[int, int]] = {}
+        for run in runs:
+            mark = self._marks[run.partition]
+            before = mark.next
+            if taken := mark.take(run.records(), time.monotonic()):
+                new += taken
+                moves[run.partition] = (before, mark.next)
+        if new:
             async with self._sessions.begin() as session:
                 await self._apply(session, new)
-                await advance(session, self._topic, run.partition, before=before, after=mark.next)
-        self._read_to[run.partition] = run.end
+                await advance(session, self._topic, moves)
+        self._read_to |= {run.partition: run.end for run in runs}
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
 

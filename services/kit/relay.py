@@ -13,11 +13,11 @@ from prometheus_client import Gauge
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.kit import logs, outbox
 from services.kit.broker import LogProducer, Placed, UnsendableError
-from services.kit.database import CONNECT_ARGUMENTS, CONNECT_SECONDS
+from services.kit.database import CONNECT_SECONDS, new_engine
 from services.kit.ending import die_if_failed
 from services.kit.lanes import Lanes
 from services.kit.outbox import CHANNEL, OutboxRow
@@ -28,6 +28,7 @@ HELD = 3 * IN_FLIGHT  # rows in memory: on their way, waiting for their lane, ac
 HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait
 CONNECTION_ANSWERS_WITHIN = 2.0  # seconds
 RETRY_AFTER = 0.5  # seconds
+GATHERED_FOR = 0.1  # seconds
 MEASURED_EVERY = 2.0  # seconds
 
 # The broker will refuse these records for ever.
@@ -78,13 +79,12 @@ class Relay:
         url = make_url(database_url.get_secret_value())
         self._direct_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         # Its own connections: a burst of requests must not keep the relay from sending.
-        self._engine = create_async_engine(
-            url, pool_size=2, max_overflow=0, hide_parameters=True, connect_args=CONNECT_ARGUMENTS
-        )
+        self._engine = new_engine(database_url, 2)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sendable = asyncio.Event()
         self._woken = asyncio.Event()
+        self._settleable = asyncio.Event()
         self._start_over()
 
     @asynccontextmanager
@@ -106,7 +106,8 @@ class Relay:
                 async with self._leadership() as connection, asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._listen(connection))
                     tasks.create_task(self._measure())
-                    tasks.create_task(self._keep_books())
+                    tasks.create_task(self._fetching())
+                    tasks.create_task(self._settling())
                     tasks.create_task(self._relay())
             except* (psycopg.OperationalError, OperationalError, TimeoutError) as lost:
                 logs.get().warning("relay lost its database connection", **logs.describe(lost.exceptions[0]))
@@ -135,12 +136,15 @@ class Relay:
     async def _listen(self, connection: psycopg.AsyncConnection) -> None:
         """Wake the relay when a row was put; raise as soon as the connection, and with it the lock, may be lost."""
         while True:
-            async for _ in connection.notifies(timeout=HEARTBEAT, stop_after=1):
-                pass
-            self._more = True
-            self._woken.set()
+            async for _ in connection.notifies(timeout=HEARTBEAT):
+                self._wake()
+            self._wake()  # for a notice that was lost
             async with asyncio.timeout(CONNECTION_ANSWERS_WITHIN):
                 await connection.execute("SELECT 1")
+
+    def _wake(self) -> None:
+        self._more = True
+        self._woken.set()
 
     async def _measure(self) -> None:
         while True:
@@ -191,19 +195,25 @@ class Relay:
             self._sendable.clear()
         self._producer_failed = False
 
-    async def _keep_books(self) -> None:
-        """Keep the outbox and the lanes in step, beside the sending."""
+    async def _fetching(self) -> None:
+        """Bring what was put, beside the sending."""
         while True:
             await self._woken.wait()
             self._woken.clear()
-            await self._settle()
             await self._fetch()
 
+    async def _settling(self) -> None:
+        """Make the database know what became of the rows; together, where nobody waits to be told."""
+        while True:
+            await self._settleable.wait()
+            if not self._on_acknowledged:
+                await asyncio.sleep(GATHERED_FOR)
+            self._settleable.clear()
+            await self._settle()
+            self._woken.set()  # there may be room again
+
     async def _settle(self) -> None:
-        """Make the database know what became of the rows."""
         acknowledged, unsendable = self._acknowledged, self._unsendable
-        if not acknowledged and not unsendable:
-            return
         self._acknowledged, self._unsendable = [], []
         try:
             async with self._sessions.begin() as session:
@@ -215,7 +225,7 @@ class Relay:
             logs.get().warning("relay can't settle what the log acknowledged", **logs.describe(error))
             self._acknowledged[:0], self._unsendable[:0] = acknowledged, unsendable
             await asyncio.sleep(RETRY_AFTER)
-            self._woken.set()
+            self._settleable.set()
         else:
             self._lanes.forget(done.row.id for done in acknowledged)
             for row, _ in unsendable:
@@ -279,7 +289,7 @@ class Relay:
                 lanes.failed(row)
                 self._producer_failed = True
         self._sendable.set()
-        self._woken.set()
+        self._settleable.set()
 
     def _park(self, row: OutboxRow, reason: str) -> None:
         logs.get().error("outbox row can't be sent and parks its aggregate", topic=row.topic, why=reason)

@@ -16,6 +16,7 @@ from services.kit.ending import die
 if TYPE_CHECKING:
     from services.kit.batches import BatchApp
 
+GATHERED_BYTES = 1 << 20  # a backlog is not waited for
 SESSION_TIMEOUT = 6.0  # seconds without a heartbeat after which the broker gives the partitions to another process
 
 
@@ -49,6 +50,17 @@ class Run:
         return f"{self.topic}/{self.partition}:{self.first}..{self.end - 1}"
 
 
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches as the app's patience says; Faust has no setting for it."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401 - untyped in Faust
+        consumer = super()._create_worker_consumer(transport)
+        if patience := cast("BatchApp", self.consumer.app).patience:
+            consumer._fetch_min_bytes = GATHERED_BYTES  # noqa: SLF001 - a constructor's argument, which Faust calls
+            consumer._fetch_max_wait_ms = int(patience * 1000)  # noqa: SLF001 - the same
+        return consumer
+
+
 class BatchConsumer(driver.Consumer):
     """Gives out runs, and commits only what `mark_done` said, first in, first out.
 
@@ -63,6 +75,9 @@ class BatchConsumer(driver.Consumer):
         self.ownership = 0
         self._given: dict[TP, deque[int]] = defaultdict(deque)  # the end of each run given out and not yet done
         self._done: dict[TP, int] = {}  # everything below is durable in the output: what may be committed
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def mark_done(self, run: Run) -> None:
         """Let the commit move to the end of `run`; die if a run given out before it was not done."""

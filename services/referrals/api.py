@@ -1,6 +1,5 @@
 """HTTP: referrals, what more there is to say about their clients, and their lifecycle."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, status
@@ -22,6 +21,7 @@ from services.referrals.bodies import (
     ShownStatus,
 )
 from services.referrals.intake import Desk
+from services.referrals.tables import View
 
 router = APIRouter(tags=["referrals"])
 
@@ -63,13 +63,13 @@ async def list_referrals(
 async def read_referral(name: str, request: Request, caller: Reader) -> Shown:
     """Show a referral: to its originator all but the boxes, to a recipient its status."""
     organization = caller.own_organization()
-    await _require(request, lambda session: store.view(session, organization, name))
-    await until(lambda: _settled(request, organization, name), PATIENCE_SECONDS)
-    async with _database(request).transaction() as session:
-        row = await store.view(session, organization, name)
-        if row is None:
-            raise Problem("not-found")
-        return (await views.shown(session, [row]))[0]
+    shown = await _shown(request, organization, name, only_if_settled=True)
+    if shown is None:
+        await _wait_settled(request, organization, name)
+        shown = await _shown(request, organization, name)
+    if shown is None:
+        raise Problem("not-found")
+    return shown
 
 
 @router.post("/referrals/{referral_id}/segments")
@@ -77,12 +77,11 @@ async def add_segments(
     referral_id: str, body: NewSegments, request: Request, caller: Writer, once: Once
 ) -> ReferralStatusView:
     """Say more about one client of one's own referral."""
-    async with _database(request).transaction() as session:
-        view = await store.view(session, caller.own_organization(), referral_id)
-    if view is None or not view.is_originators:
-        raise Problem("not-found")
+    organization = caller.own_organization()
     return await once(
-        caller, ReferralStatusView, lambda session: intake.add_segments(session, _desk(request), referral_id, body)
+        caller,
+        ReferralStatusView,
+        lambda session: intake.add_segments(session, _desk(request), organization, referral_id, body),
     )
 
 
@@ -91,31 +90,42 @@ async def create_transition(
     name: str, body: NewTransition, request: Request, caller: Writer, once: Once
 ) -> ReferralStatusView:
     """Move a referral to its next status: the originator cancels, the recipient does all the rest."""
-    await _require(request, lambda session: lifecycle.known_name(session, caller, name))
-    return await once(caller, ReferralStatusView, lambda session: lifecycle.transition(session, caller, name, body))
+
+    async def move(session: AsyncSession) -> ReferralStatusView:
+        return await lifecycle.transition(session, caller, name, body)
+
+    try:
+        return await once(caller, ReferralStatusView, move)
+    except lifecycle.Unsettled:
+        await _wait_settled(request, caller.own_organization(), name)
+        return await once(caller, ReferralStatusView, move)
 
 
-async def _require(request: Request, find: Callable[[AsyncSession], Awaitable[object | None]]) -> None:
-    """Problem 404, but only once all is read that was decided by now: it may be about to let the caller know."""
-
-    async def found() -> bool:
-        async with _database(request).transaction() as session:
-            return await find(session) is not None
-
-    if not await found():
-        await _desk(request).disclosures.reached(PATIENCE_SECONDS)
-        if not await found():
-            raise Problem("not-found")
-
-
-async def _settled(request: Request, organization: str, name: str) -> bool | None:
-    """True unless a recipient moved the referral and the decision to tell its originator is still on its way."""
+async def _shown(request: Request, organization: str, name: str, *, only_if_settled: bool = False) -> Shown | None:
     async with _database(request).transaction() as session:
         row = await store.view(session, organization, name)
-        if row is None or not row.is_originators:
-            return True
-        referral = (await store.referrals(session, [row.referral_id]))[row.referral_id]
-        return referral.status_version <= row.version or None
+        if row is None or (only_if_settled and await _may_change(session, row)):
+            return None
+        return (await views.shown(session, [row], name))[0]
+
+
+async def _may_change(session: AsyncSession, row: View) -> bool:
+    """A member's row answers to the id only until the recipient has it for the head of household too."""
+    return row.is_members or (row.is_originators and await store.unsettled(session, row.organization, row.name))
+
+
+async def _wait_settled(request: Request, organization: str, name: str) -> None:
+    """Wait until all is read that was decided by now, and no word is known to be on its way.
+
+    The caller may have just been told of the referral, or of its head of household, by this name.
+    """
+
+    async def settled() -> bool | None:
+        async with _database(request).transaction() as session:
+            return not await store.unsettled(session, organization, name) or None
+
+    await _desk(request).disclosures.reached(PATIENCE_SECONDS)
+    await until(settled, PATIENCE_SECONDS)
 
 
 def _database(request: Request) -> Database:

@@ -95,7 +95,7 @@ class NewTransition(Writing):
 
 
 class ReferralStatusView(BaseModel):
-    """All that a recipient sees; `id` is the name by which it knows the referral: its id, or only its reference."""
+    """All that a recipient sees; `id` is the name it asked by, in a list the referral's id if it was given that."""
 
     id: str
     status: ShownStatus

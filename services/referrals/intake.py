@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.categories import Segments
 from schemas.events import Actor as PublicActor
-from schemas.events import DataCategory, Envelope, Party
+from schemas.events import DataCategory, Envelope, Party, ReferralData
 from schemas.need import Need
 from services.kit import database
 from services.kit.clients import ServiceClient
@@ -19,7 +20,7 @@ from services.kit.problems import Problem, invalid_body
 from services.kit.reader import DatabaseReader
 from services.referrals import bodies, directory, model, publishing, sealed, store
 from services.referrals.sealed import ClientKey
-from services.referrals.tables import Member, Referral, View
+from services.referrals.tables import Member, Referral
 
 FIRST_SEQ: Final = 1
 
@@ -55,23 +56,27 @@ async def request(
     keys = await asyncio.gather(*asked)
     for index, (each, key) in enumerate(zip(body.members, keys, strict=True)):
         sealed.check_sealable(key, _said(each.segments), f"members.{index}.segments")
-    referral = await _new_referral(session, organization, body)
+    await _check_times(session, body)
     await _use(session, organization, body, keys)
-    session.add_all([referral, _originators_view(referral)])
-    await session.flush()  # the members' rows refer to it
+    referral = _new_referral(organization, body)
+    household: list[tuple[Member, tuple[Envelope, ...]]] = []
     for index, (each, key) in enumerate(zip(body.members, keys, strict=True)):
         is_head = each.client_id == head
         content = _said(each.segments) | (_need(body) if is_head else {})
-        row, envelopes = _sealed_member(referral, each.client_id, is_head, key, content, f"members.{index}.segments")
-        session.add(row)
-        await publishing.publish_boxes(session, referral, row, envelopes, public_actor(body.actor))
+        household.append(_sealed_member(referral, each.client_id, is_head, key, content, f"members.{index}.segments"))
+    await store.add(session, referral, [member for member, _ in household])
+    for member, envelopes in household:
+        await publishing.publish_boxes(session, referral, member, envelopes, public_actor(body.actor))
     return bodies.ReferralStatusView(id=referral.id, status=referral.status)
 
 
 async def add_segments(
-    session: AsyncSession, desk: Desk, referral_id: str, body: bodies.NewSegments
+    session: AsyncSession, desk: Desk, organization: str, referral_id: str, body: bodies.NewSegments
 ) -> bodies.ReferralStatusView:
-    """Seal more about one client, and publish all of the client's envelopes again."""
+    """Seal more about one client, and publish all of the client's envelopes again; Problem 404 for another's."""
+    view = await store.view(session, organization, referral_id)
+    if view is None or not view.is_originators:
+        raise Problem("not-found")
     content = _said(body.segments)
     if not content:
         raise invalid_body("segments", "must hold at least one data category")
@@ -87,7 +92,6 @@ async def add_segments(
     if referral.status not in model.OPEN:
         raise Problem("wrong-status", "The referral has ended.")
     await _publish_newer(session, referral, member, key, content, public_actor(body.actor))
-    view = await store.own_view(session, referral)
     return bodies.ReferralStatusView.of(referral.id, view.sight.shown)
 
 
@@ -99,10 +103,8 @@ async def _publish_newer(
     content: sealed.Content,
     actor: PublicActor | None,
 ) -> None:
-    referral.version += 1
-    publisher = referral.originating_party
-    data = publishing.public_data(referral, member.client_id, head=member.head, publisher=publisher)
-    newer = sealed.envelope(key, data, content, member.next_seq)
+    publishing.count(referral, member)
+    newer = sealed.envelope(key, _circumstances(referral, member), content, member.next_seq)
     envelopes = sealed.with_newer(sealed.read(member.sealed), newer)
     member.sealed, member.next_seq = sealed.write(envelopes, "segments"), member.next_seq + 1
     await publishing.publish_boxes(session, referral, member, envelopes, actor)
@@ -123,12 +125,17 @@ def _head(body: bodies.NewReferral) -> str:
         raise invalid_body(field, str(fault)) from None
 
 
-async def _new_referral(session: AsyncSession, organization: str, body: bodies.NewReferral) -> Referral:
+async def _check_times(session: AsyncSession, body: bodies.NewReferral) -> None:
+    if body.respond_by is None and body.occurred_at is None:
+        return
     now = await database.now(session)
     if body.respond_by is not None and not body.historical and body.respond_by <= now:
         raise invalid_body("respond_by", "must be in the future")
     if body.occurred_at is not None and body.occurred_at > now:
         raise invalid_body("occurred_at", "must not be in the future")
+
+
+def _new_referral(organization: str, body: bodies.NewReferral) -> Referral:
     return Referral(
         id=random_id(),
         originator=organization,
@@ -145,20 +152,7 @@ async def _new_referral(session: AsyncSession, organization: str, body: bodies.N
         status="requested",
         version=1,
         status_version=1,
-        created_at=now,
-    )
-
-
-def _originators_view(referral: Referral) -> View:
-    return View(
-        organization=referral.originator,
-        name=referral.id,
-        referral_id=referral.id,
-        reference=None,
-        client_id=None,
-        word=referral.status,
-        version=referral.version,
-        state="open",
+        created_at=datetime.now(UTC),
     )
 
 
@@ -188,14 +182,11 @@ def _sealed_member(
     content: dict[DataCategory, dict[str, Any]],
     field: str,
 ) -> tuple[Member, tuple[Envelope, ...]]:
-    data = publishing.public_data(referral, client_id, head=is_head, publisher=referral.originating_party)
-    envelopes = (sealed.envelope(key, data, content, FIRST_SEQ),) if content else ()
-    written = sealed.write(envelopes, field)
-    row = Member(
-        referral_id=referral.id,
-        client_id=client_id,
-        head=is_head,
-        sealed=written,
-        next_seq=FIRST_SEQ + len(envelopes),
-    )
+    row = Member(referral_id=referral.id, client_id=client_id, head=is_head, sealed=b"", next_seq=FIRST_SEQ)
+    envelopes = (sealed.envelope(key, _circumstances(referral, row), content, FIRST_SEQ),) if content else ()
+    row.sealed, row.next_seq = sealed.write(envelopes, field), FIRST_SEQ + len(envelopes)
     return row, envelopes
+
+
+def _circumstances(referral: Referral, member: Member) -> ReferralData:
+    return publishing.public_data(referral, member, referral.originating_party, referral.status)

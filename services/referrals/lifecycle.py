@@ -16,16 +16,12 @@ from services.referrals.model import Role
 from services.referrals.tables import Referral, View
 
 EXPIRED_AT_ONCE: Final = 100
+UNDER_THE_HEADS_NAME: Final = "Moved only under the name by which the caller was told of the head of household."
 _EXPLAINED: Final = frozenset({"declined", "cancelled", "failed"})
 
 
-async def known_name(session: AsyncSession, caller: Principal, name: str) -> str | None:
-    """Return the id of the referral that the caller knows by `name`; None if for it there is none."""
-    view = await store.view(session, caller.own_organization(), name)
-    if view is not None:
-        return view.referral_id
-    history = await _history(session, caller, name)
-    return history.id if history else None
+class Unsettled(Problem):
+    """A refusal that a word on its way may overturn: the caller knows no referral, or no head of one, by this name."""
 
 
 async def transition(
@@ -33,22 +29,15 @@ async def transition(
 ) -> bodies.ReferralStatusView:
     """Move a referral to its next status and say so on the log; Problem 404, 409."""
     _check_reason(body)
-    referral_id = await known_name(session, caller, name)
-    if referral_id is None:
-        raise Problem("not-found")
-    referral = await store.locked(session, referral_id)
-    view = await store.view(session, caller.own_organization(), name, lock=True)
-    if view is None and not referral.historical:  # the client excluded the caller meanwhile
-        raise Problem("not-found")
+    view = await store.view(session, caller.own_organization(), name)
+    referral = await _locked(session, view) if view else await _history(session, caller, name)
     role = Role.ORIGINATOR if referral.originator == caller.organization else Role.RECIPIENT
     try:
         model.check_transition(referral.status, body.to, role, lapsed=view is not None and view.sight.lapsed)
     except model.InvalidTransition as refused:
         raise Problem("invalid-transition", str(refused), field="to") from None
     await _move(session, referral, role, view, body)
-    if view is None:
-        return bodies.ReferralStatusView(id=name, status=referral.status)
-    return bodies.ReferralStatusView.of(view.name, view.sight.shown)
+    return bodies.ReferralStatusView.of(name, view.sight.shown if view else referral.status)
 
 
 async def expire(database_of_ours: Database) -> None:
@@ -73,15 +62,29 @@ async def follow(session: AsyncSession, event: ConsentGranted, partition: int) -
             continue
         member.followed_order = event.data.order
         if envelopes := sealed.read(member.sealed):
-            referral.version += 1
+            publishing.count(referral, member)
             await publishing.publish_boxes(session, referral, member, envelopes, None)
 
 
-async def _history(session: AsyncSession, caller: Principal, name: str) -> Referral | None:
+async def _history(session: AsyncSession, caller: Principal, name: str) -> Referral:
     """What a recipient brings in from its own records, it may bring in whole: no decision tells it of history."""
-    if Scope.REFERRALS_BACKFILL not in caller.scopes:
-        return None
-    return await store.historical(session, name, caller.own_organization())
+    found = None
+    if Scope.REFERRALS_BACKFILL in caller.scopes:
+        found = await store.locked_history(session, name, caller.own_organization())
+    if found is None:
+        raise Unsettled("not-found")
+    return found
+
+
+async def _locked(session: AsyncSession, view: View) -> Referral:
+    """Lock the referral and what its caller sees of it; Problem 409, 404."""
+    if view.is_members:
+        raise Unsettled("invalid-transition", UNDER_THE_HEADS_NAME, field="to")
+    referral = await store.locked(session, view.referral_id)
+    await store.lock_view(session, view)
+    if view.sight.shown is None:  # the client excluded the caller meanwhile
+        raise Problem("not-found")
+    return referral
 
 
 def _check_reason(body: bodies.NewTransition) -> None:
@@ -95,18 +98,19 @@ async def _move(
     session: AsyncSession, referral: Referral, role: Role, view: View | None, body: bodies.NewTransition | None
 ) -> None:
     to: ReferralStatus = body.to if body else "expired"
-    referral.version += 1
-    referral.status, referral.status_version = to, referral.version
+    head = await store.head(session, referral.id)
+    publishing.count(referral, head)
+    referral.status, referral.status_version = to, head.version
     if role is not Role.RECIPIENT or referral.historical:
         # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
         own = await store.own_view(session, referral)
-        own.see(own.sight.said_by_originator(to, referral.version))
+        own.see(own.sight.said_by_originator(to, head.version))
     elif view is not None:
-        view.see(view.sight.said(to, referral.version))
+        view.see(view.sight.said(to, head.version))
     await publishing.publish_status(
         session,
         referral,
-        await store.head(session, referral.id),
+        head,
         _publisher(referral, role),
         actor=public_actor(body.actor) if body else None,
         reason_code=body.reason_code if body else None,

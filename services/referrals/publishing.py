@@ -13,10 +13,12 @@ from schemas.events import Referral as PublicReferral
 from schemas.records import ReferralRequested, ReferralUpdated
 from services.kit import outbox
 from services.kit.keys import random_id
+from services.referrals import store
 from services.referrals.tables import Member, Referral
 
 TOPIC: Final = "client-events"
 SOURCE: Final = "/referrals"
+REQUESTED: Final[ReferralStatus] = "requested"
 
 
 def rfc3339(instant: datetime) -> str:
@@ -24,22 +26,23 @@ def rfc3339(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def public_data(referral: Referral, client_id: str, *, head: bool, publisher: Party) -> ReferralData:
+def count(referral: Referral, member: Member) -> None:
+    """Number the next event, which is about this member."""
+    referral.version += 1
+    member.version += 1
+
+
+def public_data(referral: Referral, member: Member, publisher: Party, status: ReferralStatus) -> ReferralData:
     """What every event of a referral says outside the boxes; only the head of household's names the reference."""
     party = referral.receiving_party
-    recipient = Recipient(
-        organization=party.organization, project=party.project, reference=referral.reference if head else None
-    )
+    reference = referral.reference if member.head else None
     return ReferralData(
-        client_id=client_id,
+        client_id=member.client_id,
         publisher=publisher,
-        recipients=(recipient,),
+        recipients=(Recipient(organization=party.organization, project=party.project, reference=reference),),
         purpose=referral.purpose,
         referral=PublicReferral(
-            id=referral.id,
-            originator=referral.originating_party,
-            version=referral.version,
-            status=referral.status,
+            id=referral.id, originator=referral.originating_party, version=member.version, status=status
         ),
         historical=referral.historical,
     )
@@ -49,10 +52,9 @@ async def publish_boxes(
     session: AsyncSession, referral: Referral, member: Member, envelopes: tuple[Envelope, ...], actor: Actor | None
 ) -> None:
     """Publish all of a member's envelopes: with the request, which is version 1, or as an update."""
-    requested = referral.version == 1
-    originator = referral.originating_party
+    requested = member.version == 1
     data = replace(
-        public_data(referral, member.client_id, head=member.head, publisher=originator),
+        public_data(referral, member, referral.originating_party, await _status_told(session, referral, member)),
         actor=actor,
         call_back=referral.call_back,
         occurred_at=rfc3339(referral.occurred_at) if requested and referral.occurred_at else None,
@@ -73,12 +75,23 @@ async def publish_status(
 ) -> None:
     """Publish the referral's new status, once, under the head of household's client id."""
     data = replace(
-        public_data(referral, head.client_id, head=True, publisher=publisher),
+        public_data(referral, head, publisher, referral.status),
         actor=actor,
         reason_code=reason_code,
         declined_by=declined_by,
     )
     await _put(session, _event_type(referral.status), data)
+
+
+async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:
+    """The status that an event with boxes names.
+
+    A recipient that knows the head of household by reference alone must not find the status, which it may have made
+    itself under that reference, with another member's name and the referral's id.
+    """
+    if member.head or referral.status == REQUESTED or await store.head_reached(session, referral):
+        return referral.status
+    return REQUESTED
 
 
 def _event_type(status: ReferralStatus) -> type:

@@ -1,28 +1,31 @@
 """Applies what the service reads on the log to its tables: events, decisions, deliveries."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Final
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.parse import Refused, check_key, parse
-from schemas.disclosures import Decision as Decided
-from schemas.disclosures import Delivery, Disclosure
+from schemas.disclosures import Decision, Delivery, DisclosedEvent, Disclosure
 from schemas.records import ConsentGranted, Event, ReferralRequested, ReferralUpdated
 from services.kit.broker import Record
 from services.kit.positions import positions
 from services.kit.sayable import UNSAID
 from services.kit.waiting import until
-from services.referrals import lifecycle, store
+from services.referrals import lifecycle, noted, store
+from services.referrals.noted import Arrival, DecisionId, Noted, Outcome, Place
 from services.referrals.publishing import TOPIC
 from services.referrals.seeing import Views
-from services.referrals.store import DecisionId
-from services.referrals.tables import Decision
 
 STANDS_STILL_FOR: Final = 30.0  # seconds
+WITH_BOXES: Final = (ReferralRequested, ReferralUpdated)
+_TYPES_WITH_BOXES: Final = frozenset(str(kind.__struct_config__.tag) for kind in WITH_BOXES)
 _CROSSING: Final = frozenset({"permit", "deidentified"})
+_TELLING: Final = frozenset({"started", "delivered", "withheld"})
+
+Told = tuple[DisclosedEvent | None, Decision]
+"""A decision, with its event if anything of it crosses to anybody."""
 
 _DISCLOSURE = msgspec.json.Decoder(Disclosure)
 _DELIVERY = msgspec.json.Decoder(Delivery)
@@ -34,54 +37,51 @@ class OtherReaderStandsStillError(Exception):
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
     """Note where the events with boxes stand, and follow grants. What can't be understood is the boundary's matter."""
-    noted: list[dict[str, object]] = []
+    places: list[Place] = []
     for record in records:
         event = _understood(record)
-        if isinstance(event, ReferralRequested | ReferralUpdated):
-            noted += _places(event, record)
+        if isinstance(event, WITH_BOXES):
+            places += _places(event, record)
         elif isinstance(event, ConsentGranted):
-            await store.note_events(session, noted)
-            noted = []
+            await noted.place(session, places)
+            places = []
             await lifecycle.follow(session, event, record.partition)
-    await store.note_events(session, noted)
+    await noted.place(session, places)
 
 
 async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) -> None:
     """Note what crossed, and what each party told may see from now on."""
-    partition = records[0].partition
-    disclosures = [found for record in records if (found := _DISCLOSURE.decode(record.value or b"")).decisions]
-    if not disclosures:
+    said = [(decision_id, told) for record in records for decision_id, told in _said(record)]
+    if not said:
         return
-    await _events_noted(session, partition, disclosures[-1].source_offset)
-    ids = [
-        (partition, disclosure.source_offset, decision.recipient.organization)
-        for disclosure in disclosures
-        for decision in disclosure.decisions
-    ]
-    decisions = await store.locked_decisions(session, ids)
-    views = await _views(session, disclosures, decisions.values())
-    for disclosure in disclosures:
-        for decision in disclosure.decisions:
-            row = decisions.get((partition, disclosure.source_offset, decision.recipient.organization))
-            if row is not None:
-                _note(row, decision)
-            if disclosure.event is not None and decision.verdict != "deny":
-                await views.told(disclosure.event.data, decision)
-            else:
-                views.denied(decision, about=(row.referral_id, row.client_id) if row else None)
+    rows = await _decided(session, said)
+    views = await _views(session, said, rows.values())
+    for decision_id, (event, decision) in said:
+        row = rows.get(decision_id)
+        if event is not None and decision.verdict != "deny":
+            views.told(event.data, decision)
+        else:
+            views.denied(decision, about=(row.referral_id, row.client_id) if row else None)
+        if row is not None and row.reached:  # our reader of deliveries was here first
+            await views.reached(row)
 
 
 async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note what was delivered, and what the custodian held back at the last moment."""
-    deliveries = [_DELIVERY.decode(record.value or b"") for record in records]
-    telling = {_decision_id(each): each for each in deliveries if each.state in {"delivered", "withheld"}}
-    for partition in {partition for partition, _, _ in telling}:
-        await _events_noted(session, partition, max(offset for each, offset, _ in telling if each == partition))
-    rows = await store.locked_decisions(session, telling)
-    for delivery in deliveries:
-        row = rows.get(_decision_id(delivery))
-        if row is not None:
-            _note_delivery(row, delivery)
+    """Note what was delivered, by what name a recipient knows a referral now, and what the custodian held back."""
+    said: dict[DecisionId, Arrival] = {}
+    for record in records:
+        delivery = _DELIVERY.decode(record.value or b"")
+        if delivery.state in _TELLING:
+            _add(said.setdefault(_decision_id(delivery), Arrival()), delivery)
+    rows = await noted.deliver(session, said)
+    if missing := {each: said[each] for each in said.keys() - rows.keys()}:
+        await _events_noted(session, missing)
+        rows |= await noted.deliver(session, missing)
+    reached = [row for row in rows.values() if row.reached]
+    if reached:
+        views = Views(session, await store.locked_views(session, {row.referral_id for row in reached}))
+        for row in reached:
+            await views.reached(row)
 
 
 def _understood(record: Record) -> Event | None:
@@ -93,58 +93,83 @@ def _understood(record: Record) -> Event | None:
     return event
 
 
-def _places(event: ReferralRequested | ReferralUpdated, record: Record) -> list[dict[str, object]]:
+def _places(event: ReferralRequested | ReferralUpdated, record: Record) -> list[Place]:
+    data = event.data
     return [
-        {
-            "partition": record.partition,
-            "source_offset": record.offset,
-            "organization": recipient.organization,
-            "referral_id": event.data.referral.id,
-            "client_id": event.data.client_id,
-            "categories": [],
-            "withheld": {},
-        }
-        for recipient in event.data.recipients
+        Place(
+            partition=record.partition,
+            source_offset=record.offset,
+            organization=recipient.organization,
+            referral_id=data.referral.id,
+            client_id=data.client_id,
+            head=recipient.reference is not None,
+        )
+        for recipient in data.recipients
     ]
 
 
-async def _events_noted(session: AsyncSession, partition: int, offset: int) -> None:
-    """Wait until our reader of client-events has passed this offset: a moment, since the event was there first."""
+def _said(record: Record) -> list[tuple[DecisionId, Told]]:
+    disclosure = _DISCLOSURE.decode(record.value or b"")
+    place = record.partition, disclosure.source_offset
+    return [(DecisionId(*place, one.recipient.organization), (disclosure.event, one)) for one in disclosure.decisions]
 
-    async def stands() -> int:
-        return (await positions(session, TOPIC)).get(partition, 0)
+
+async def _decided(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]]) -> dict[DecisionId, Noted]:
+    """Note the decisions on events with boxes; a denial may be on one, and does not say."""
+    outcomes = {
+        decision_id: Outcome(decision.verdict, decision.categories, decision.withheld)
+        for decision_id, (event, decision) in said
+        if event is None or event.type in _TYPES_WITH_BOXES
+    }
+    rows = await noted.decide(session, outcomes)
+    if missing := {each: outcomes[each] for each in outcomes.keys() - rows.keys()}:
+        await _events_noted(session, missing)
+        rows |= await noted.decide(session, missing)
+    return rows
+
+
+async def _events_noted(session: AsyncSession, decisions: Iterable[DecisionId]) -> None:
+    """Wait until our reader of client-events has passed their events: a moment, since those were there first."""
+    ends: dict[int, int] = {}
+    for each in decisions:
+        ends[each.partition] = max(ends.get(each.partition, 0), each.source_offset + 1)
+
+    async def behind() -> dict[int, int]:
+        stands = await positions(session, TOPIC)
+        return {
+            partition: stands.get(partition, 0) for partition, end in ends.items() if stands.get(partition, 0) < end
+        }
 
     async def moved() -> bool | None:
-        return await stands() > seen or None
+        return await behind() != seen or None
 
-    while (seen := await stands()) <= offset:
+    while seen := await behind():
         if await until(moved, STANDS_STILL_FOR) is None:
             raise OtherReaderStandsStillError
 
 
-async def _views(session: AsyncSession, disclosures: Sequence[Disclosure], noted: Iterable[Decision]) -> Views:
-    told = {disclosure.event.data.referral.id for disclosure in disclosures if disclosure.event is not None}
-    references = {one.reference for disclosure in disclosures for one in disclosure.decisions if one.reference}
-    rows = await store.locked_views(session, told | {row.referral_id for row in noted}, references)
-    return Views(session, rows)
-
-
-def _note(row: Decision, decision: Decided) -> None:
-    row.verdict = decision.verdict
-    row.categories = list(decision.categories)
-    row.withheld = decision.withheld
+async def _views(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]], rows: Iterable[Noted]) -> Views:
+    """Lock what anybody may see of what was decided; a denial of a lifecycle event names but the reference."""
+    referral_ids = {row.referral_id for row in rows}
+    names: set[tuple[str, str]] = set()
+    for _, (event, decision) in said:
+        if event is not None:
+            referral_ids.add(event.data.referral.id)
+        elif decision.reference is not None:
+            names.add((decision.recipient.organization, decision.reference))
+    return Views(session, await store.locked_views(session, referral_ids, names))
 
 
 def _decision_id(delivery: Delivery) -> DecisionId:
     partition, offset, party = delivery.decision_id.split("/", 2)
-    return int(partition), int(offset), party.split(":", 1)[0]
+    return DecisionId(int(partition), int(offset), party.split(":", 1)[0])
 
 
-def _note_delivery(row: Decision, delivery: Delivery) -> None:
-    """Several endpoints may get one decision, each as it was permitted at its moment: the first delivery counts."""
+def _add(arrival: Arrival, delivery: Delivery) -> None:
     if delivery.state == "withheld":
-        row.stopped = delivery.reason or UNSAID
-    elif delivery.state == "delivered" and delivery.verdict in _CROSSING and row.delivered_at is None:
-        row.released_verdict = delivery.verdict
-        row.released_categories = list(delivery.categories)
-        row.delivered_at = datetime.fromisoformat(delivery.time)
+        arrival.stopped = delivery.reason or UNSAID
+        return
+    arrival.reached = arrival.reached or delivery.verdict == "permit"
+    if delivery.state == "delivered" and delivery.verdict in _CROSSING and arrival.delivered_at is None:
+        arrival.verdict, arrival.categories = delivery.verdict, delivery.categories
+        arrival.delivered_at = delivery.time

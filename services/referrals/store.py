@@ -1,43 +1,94 @@
 """Queries of the referrals service."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, case, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, BOOLEAN, BYTEA, INTEGER, TEXT, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from schemas.records import ConsentGranted
 from services.referrals.model import OPEN
 from services.referrals.sight import CLOSED
-from services.referrals.tables import METADATA, Decision, Member, Referral, UsedClient, View
+from services.referrals.tables import Decision, Member, Referral, UsedClient, View
 
-DecisionId = tuple[int, int, str]  # partition, offset of the event, organization told
-
-# Not through the mapper: one is made for every event with boxes, and nobody needs it as an object.
-_NOTE = insert(METADATA.tables["decisions"]).on_conflict_do_nothing()
+# One round trip for a referral with all that belongs to it.
+_ADD = text(
+    "WITH referral AS (INSERT INTO referrals (id, originator, originator_project, recipient, recipient_project,"
+    " reference, purpose, call_back, external_id, respond_by, occurred_at, historical, status, version,"
+    " status_version, created_at)"
+    " VALUES (:id, :originator, :originator_project, :recipient, :recipient_project, :reference, :purpose, :call_back,"
+    " :external_id, :respond_by, :occurred_at, :historical, :status, :version, :status_version, :created_at)),"
+    " own AS (INSERT INTO views (organization, name, referral_id, permitted, reached, word, version, state)"
+    " VALUES (:originator, :id, :id, true, true, :status, :version, 'open'))"
+    " INSERT INTO members (referral_id, client_id, head, version, sealed, next_seq, followed_order)"
+    " SELECT :id, client_id, head, :version, sealed, next_seq, 0"
+    " FROM unnest(:client_ids, :heads, :sealed, :next_seqs) AS said(client_id, head, sealed, next_seq)"
+).bindparams(
+    bindparam("client_ids", type_=ARRAY(TEXT)),
+    bindparam("heads", type_=ARRAY(BOOLEAN)),
+    bindparam("sealed", type_=ARRAY(BYTEA)),
+    bindparam("next_seqs", type_=ARRAY(INTEGER)),
+)
 
 NAME = col(View.name)
 _shown_status: ColumnElement[str] = case((col(View.state) == "closed", CLOSED), else_=col(View.word))
 
 
-async def view(session: AsyncSession, organization: str, name: str, *, lock: bool = False) -> View | None:
-    """Return what an organization may see of the referral that it knows by `name`, an id or a reference."""
-    query = select(View).where(
-        col(View.organization) == organization,
-        col(View.state) != "hidden",
-        or_(col(View.name) == name, col(View.reference) == name),
-    )
-    if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
-    return (await session.scalars(query)).first()
+async def add(session: AsyncSession, referral: Referral, members: Sequence[Member]) -> None:
+    """Insert a new referral with its household and what its originator sees of it: its first word."""
+    row = {
+        **referral.model_dump(),
+        "client_ids": [member.client_id for member in members],
+        "heads": [member.head for member in members],
+        "sealed": [member.sealed for member in members],
+        "next_seqs": [member.next_seq for member in members],
+    }
+    await session.execute(_ADD, row)
+
+
+async def view(session: AsyncSession, organization: str, name: str) -> View | None:
+    """Return what an organization may see of the referral that it knows by `name`, an id or a reference.
+
+    While a member's row has the id for its name, the id is the member's alone, and hidden if that is. Otherwise the
+    head's row answers to the id from the boundary's permit on: its webhook may be here before the word that it arrived.
+    """
+    by_name = col(View.name) == name
+    known_as = or_(by_name, and_(col(View.referral_id) == name, col(View.permitted)))
+    query = select(View).where(col(View.organization) == organization, known_as).order_by(by_name.desc()).limit(1)
+    row = (await session.scalars(query)).first()
+    return row if row is not None and row.state != "hidden" else None
+
+
+async def unsettled(session: AsyncSession, organization: str, referral_id: str) -> bool:
+    """Whether a word is on its way that changes what an organization sees of a referral that it knows by its id.
+
+    To the originator, of what a recipient did; to a recipient, a permit of the head of household.
+    """
+    moved = and_(col(View.client_id).is_(None), col(Referral.status_version) > col(View.version))
+    told_of_head = and_(col(View.name) != referral_id, col(View.permitted), ~col(View.reached))
+    query = select(col(View.name)).join(Referral, col(Referral.id) == col(View.referral_id))
+    query = query.where(col(View.organization) == organization, col(View.referral_id) == referral_id)
+    return (await session.scalars(query.where(or_(moved, told_of_head)))).first() is not None
+
+
+async def head_reached(session: AsyncSession, referral: Referral) -> bool:
+    """Whether the recipient was told of the head of household by the referral's id."""
+    row = await session.get(View, (referral.recipient, referral.reference))
+    return row is not None and row.reached
 
 
 def views(organization: str, status: str | None) -> Select[View]:
-    """Select all that an organization may see, of one status as shown if asked."""
-    query = select(View).where(col(View.organization) == organization, col(View.state) != "hidden")
+    """Select all that an organization may see and has a name for, of one status as shown if asked."""
+    nameable = or_(col(View.client_id).is_(None), col(View.name) != col(View.referral_id), col(View.reached))
+    query = select(View).where(col(View.organization) == organization, col(View.state) != "hidden", nameable)
     return query if status is None else query.where(_shown_status == status)
+
+
+async def lock_view(session: AsyncSession, view: View) -> None:
+    """Lock a row, and let it say what it says now."""
+    await session.refresh(view, with_for_update=True)
 
 
 async def own_view(session: AsyncSession, referral: Referral) -> View:
@@ -52,12 +103,12 @@ async def locked(session: AsyncSession, referral_id: str) -> Referral:
     return (await session.scalars(query.execution_options(populate_existing=True))).one()
 
 
-async def historical(session: AsyncSession, referral_id: str, recipient: str) -> Referral | None:
-    """Return a recipient's historical referral, which no decision ever lets it know."""
+async def locked_history(session: AsyncSession, referral_id: str, recipient: str) -> Referral | None:
+    """Return, locked, a recipient's historical referral, which no decision ever lets it know."""
     query = select(Referral).where(
         col(Referral.id) == referral_id, col(Referral.recipient) == recipient, col(Referral.historical)
     )
-    return (await session.scalars(query)).first()
+    return (await session.scalars(query.with_for_update())).first()
 
 
 async def member(session: AsyncSession, referral_id: str, client_id: str) -> Member | None:
@@ -104,12 +155,6 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> Sequence[
     return (await session.scalars(query.order_by(col(Referral.respond_by)).limit(limit))).all()
 
 
-async def note_events(session: AsyncSession, rows: Sequence[dict[str, object]]) -> None:
-    """Make the rows of decisions to come."""
-    if rows:
-        await session.execute(_NOTE, rows)
-
-
 async def to_follow(session: AsyncSession, event: ConsentGranted, partition: int) -> Sequence[Referral]:
     """Return, locked, the open referrals whose recipient and purpose a grant by their originator names.
 
@@ -133,16 +178,12 @@ async def to_follow(session: AsyncSession, event: ConsentGranted, partition: int
     return (await session.scalars(query)).all()
 
 
-async def locked_decisions(session: AsyncSession, ids: Iterable[DecisionId]) -> dict[DecisionId, Decision]:
-    """Return decisions by id, locked in one order, so that no two readers wait for each other."""
-    key = (col(Decision.partition), col(Decision.source_offset), col(Decision.organization))
-    query = select(Decision).where(tuple_(*key).in_(list(ids))).order_by(*key).with_for_update()
-    rows = await session.scalars(query.execution_options(populate_existing=True))
-    return {(row.partition, row.source_offset, row.organization): row for row in rows}
-
-
-async def locked_views(session: AsyncSession, referral_ids: Collection[str], references: Collection[str]) -> list[View]:
-    """Return what anybody may see of these referrals, locked in one order."""
-    query = select(View).where(or_(col(View.referral_id).in_(referral_ids), col(View.reference).in_(references)))
-    query = query.order_by(col(View.organization), col(View.name)).with_for_update()
+async def locked_views(
+    session: AsyncSession, referral_ids: Collection[str], names: Collection[tuple[str, str]] = ()
+) -> list[View]:
+    """Return, locked in one order, what anybody may see of these referrals, and the rows of (organization, name)."""
+    wanted: ColumnElement[bool] = col(View.referral_id).in_(referral_ids)
+    if names:
+        wanted = or_(wanted, tuple_(col(View.organization), col(View.name)).in_(names))
+    query = select(View).where(wanted).order_by(col(View.organization), col(View.name)).with_for_update()
     return list(await session.scalars(query.execution_options(populate_existing=True)))

@@ -22,8 +22,9 @@ class Table(SQLModel, registry=registry(metadata=METADATA)):
 class Referral(Table, table=True):
     """A referral; the row under whose lock its events are put into the outbox, so that they have one order.
 
-    Originator, purpose and recipient never change. `version` counts its events, `status_version` is that of the last
-    event that changed the status. `external_id` is the originator's own and goes nowhere.
+    Originator, purpose and recipient never change. `version` counts its events and is shown to its originator alone;
+    `status_version` is the head of household's version at which the status last changed. `external_id` is the
+    originator's own and goes nowhere.
     """
 
     __tablename__ = "referrals"
@@ -59,8 +60,9 @@ class Referral(Table, table=True):
 class Member(Table, table=True):
     """A client of a referral's household; `sealed` is the canonical JSON of the envelopes in force.
 
-    `next_seq` numbers its next envelope. `followed_order` is the highest order of a grant after which the envelopes
-    were published again: a late copy of a grant changes nothing.
+    `version` counts the events about this client, which name it: a count of the whole household's would show that two
+    clients belong together. `next_seq` numbers the next envelope. `followed_order` is the highest order of a grant
+    after which the envelopes were published again: a late copy of a grant changes nothing.
     """
 
     __tablename__ = "members"
@@ -68,6 +70,7 @@ class Member(Table, table=True):
     referral_id: str = Field(primary_key=True, sa_type=Text, foreign_key="referrals.id")
     client_id: str = Field(primary_key=True, sa_type=Text)
     head: bool
+    version: int = 1
     sealed: bytes = Field(sa_type=LargeBinary)
     next_seq: int
     followed_order: int = Field(default=0, sa_type=BigInteger)
@@ -83,10 +86,15 @@ class UsedClient(Table, table=True):
 
 
 class View(Table, table=True):
-    """What an organization may see of a referral, and under which name: its id, or only its reference.
+    """What an organization may see of a referral; `name` is what its rows are found and sorted by, and never changes.
 
-    `client_id` is the member whose decisions say what a recipient may see: the head of household if it was told of
-    the head, whose events alone carry the lifecycle. None for the originator.
+    The originator's has the referral's id. A recipient has one for the head of household, named by the `reference`,
+    whose decisions alone tell the lifecycle; and one named by the id for the other members it was told of, the first of
+    whom speaks for all. `client_id` is whose decisions say what is seen; None for the originator. The two of one
+    recipient are kept apart, so that nobody can tell that they are of one household, until a permit of the head has
+    `reached` it: then it has the id for the head too, and that row alone remains.
+
+    `permitted`: the boundary decided a permit, so the recipient may have got the referral's id. `reached`: it has.
     """
 
     __tablename__ = "views"
@@ -94,8 +102,9 @@ class View(Table, table=True):
     organization: str = Field(primary_key=True, sa_type=Text)
     name: str = Field(primary_key=True, sa_type=Text)
     referral_id: str = Field(sa_type=Text)
-    reference: str | None = Field(sa_type=Text)
     client_id: str | None = Field(sa_type=Text)
+    permitted: bool
+    reached: bool
     word: str = Field(sa_type=Text)
     version: int
     state: State = Field(sa_type=Text)
@@ -104,6 +113,21 @@ class View(Table, table=True):
     def is_originators(self) -> bool:
         """Whether its organization made the referral."""
         return self.client_id is None
+
+    @property
+    def is_heads(self) -> bool:
+        """Whether a recipient sees by it what it was told of the head of household."""
+        return self.name != self.referral_id
+
+    @property
+    def is_members(self) -> bool:
+        """Whether a recipient sees by it what it was told of another member."""
+        return not self.is_heads and not self.is_originators
+
+    @property
+    def listed_name(self) -> str:
+        """By which name a list shows it: no id that has not reached its organization yet."""
+        return self.referral_id if self.reached else self.name
 
     @property
     def sight(self) -> Sight:
@@ -119,7 +143,8 @@ class Decision(Table, table=True):
     """What was decided on one event with boxes for one recipient, and what became of it.
 
     The key is the decision's id. The row is made when the event is read on the log, so that a denial, which names no
-    referral, finds the one that it is about.
+    referral, finds the one that it is about. `head`: it is about the head of household. `reached`: a permit of it has
+    left for the recipient, whatever came after.
     """
 
     __tablename__ = "decisions"
@@ -129,10 +154,12 @@ class Decision(Table, table=True):
     organization: str = Field(primary_key=True, sa_type=Text)
     referral_id: str = Field(sa_type=Text)
     client_id: str = Field(sa_type=Text)
+    head: bool
     verdict: str | None = Field(default=None, sa_type=Text)
     categories: list[DataCategory] = Field(default_factory=list, sa_type=JSONB)
     withheld: dict[DataCategory, str] = Field(default_factory=dict, sa_type=JSONB)
     released_verdict: str | None = Field(default=None, sa_type=Text)
     released_categories: list[DataCategory] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     delivered_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
+    reached: bool = False
     stopped: str | None = Field(default=None, sa_type=Text)

@@ -13,8 +13,10 @@ from services.referrals.tables import Decision, Member, Referral, View
 Row = TypeVar("Row", Member, Decision)
 
 
-async def shown(session: AsyncSession, rows: Sequence[View]) -> list[ReferralView | ReferralStatusView]:
-    """Show each row to its organization."""
+async def shown(
+    session: AsyncSession, rows: Sequence[View], name: str | None = None
+) -> list[ReferralView | ReferralStatusView]:
+    """Show each row to its organization; a recipient's under the `name` that it asked for, or as lists name it."""
     own = [row.referral_id for row in rows if row.is_originators]
     referrals = await store.referrals(session, own)
     members = _by_referral(await store.members(session, own))
@@ -24,7 +26,7 @@ async def shown(session: AsyncSession, rows: Sequence[View]) -> list[ReferralVie
             row, referrals[row.referral_id], members.get(row.referral_id, []), decisions.get(row.referral_id, [])
         )
         if row.is_originators
-        else ReferralStatusView.of(row.name, row.sight.shown)
+        else ReferralStatusView.of(name or row.listed_name, row.sight.shown)
         for row in rows
     ]
 

@@ -16,6 +16,7 @@ from services.kit.settings import DatabaseSettings
 from services.referrals import lifecycle, publishing, reading
 
 EXPIRED_EVERY: Final = 1.0  # seconds
+PATIENCE: Final = 0.1  # seconds
 
 
 def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
@@ -40,7 +41,7 @@ async def working(
     readers = (
         DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
         disclosures,
-        DatabaseReader(service, "deliveries", settings.kafka, url, reading.apply_deliveries),
+        DatabaseReader(service, "deliveries", settings.kafka, url, reading.apply_deliveries, patience=PATIENCE),
     )
     async with AsyncExitStack() as running:
         await running.enter_async_context(followed(settings.kafka, view))

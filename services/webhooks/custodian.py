@@ -1,11 +1,14 @@
 """The custodian in `consent`: asked at each attempt what may cross now, and told what became of it."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
 import httpx
 import msgspec
 
+from policy.allowed import EPOCH
+from schemas.disclosures import Basis, Decision
 from schemas.events import Closed, DataCategory, Party
 from services.kit.clients import DependencyDown, ServiceClient
 from services.kit.settings import ServiceSettings
@@ -34,7 +37,8 @@ class ReleasedKey(msgspec.Struct, frozen=True):
 class Release(msgspec.Struct, frozen=True):
     """The custodian's answer: what may cross now, and for how long sending it may start.
 
-    `known_as` is the name of the referral that it has let the party told know.
+    `known_as` is the name of the referral that it has let the party told know. A permit says what it obliges to and
+    which consents it rests on, as of now: `to` names this recipient alone, the categories are those that cross.
     """
 
     release_id: str | None
@@ -42,6 +46,8 @@ class Release(msgspec.Struct, frozen=True):
     known_as: Literal["referral", "reference"] | None = None
     categories: tuple[DataCategory, ...] = ()
     keys: tuple[ReleasedKey, ...] = ()
+    obligations: tuple[str, ...] = ()
+    consents: tuple[Basis, ...] = ()
     lease_seconds: float = 0.0
     reason: str | None = None
 
@@ -125,7 +131,7 @@ def release_request(told: Told, attempt: int, channel: Channel) -> dict[str, Any
         "known_as": decision.known_as,
         "status": decision.status,
         "categories": list(decision.categories),
-        "not_after": decision.not_after,
+        "ends": _ends(decision),
         "envelopes": [
             {
                 "seq": envelope.seq,
@@ -137,4 +143,14 @@ def release_request(told: Told, attempt: int, channel: Channel) -> dict[str, Any
             for envelope in told.envelopes
         ],
         **msgspec.to_builtins(parties),
+    }
+
+
+def _ends(decision: Decision) -> dict[DataCategory, int]:
+    """When what the boundary relied on ends, by category: one short consent ends nothing that rests on another."""
+    return {
+        category: (datetime.fromisoformat(each.expires_at) - EPOCH) // timedelta(milliseconds=1)
+        for each in decision.basis
+        if each.expires_at is not None
+        for category in each.categories
     }

@@ -9,14 +9,15 @@ from typing import Final
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.kit import logs
 from services.kit.clients import DependencyDown
 from services.kit.database import Database
 from services.webhooks import inbox_items
+from services.webhooks.alarms import unmade
 from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import CONSENT, Custodian, CustodianDownError, CustodianRefusedError, Release
 from services.webhooks.inbox_items import Item
 from services.webhooks.lease import Clock, Lease, LeasePassedError, since_boot
+from services.webhooks.model import Unmade
 from services.webhooks.render import UnrenderableError, render, to_json
 from services.webhooks.settlements import Settlements
 
@@ -28,22 +29,18 @@ PAGE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class Reading:
-    """An item, what the custodian released of it (None: it did not understand), and the body that may be shown."""
+    """An item, what the custodian released of it, and the body that may be shown, or why none could be made."""
 
     item: Item
-    release: Release | None
     lease: Lease
+    release: Release | None = None
     body: bytes | None = field(default=None, repr=False)
+    unmade: Unmade | None = None
 
     @property
     def release_id(self) -> str | None:
         """The release to settle, if there is one."""
         return self.release.release_id if self.release else None
-
-    @property
-    def is_withheld(self) -> bool:
-        """Whether the custodian said no."""
-        return self.release is not None and self.release.verdict == "withheld"
 
 
 @dataclass(frozen=True)
@@ -122,19 +119,10 @@ class Inbox:
                 release = await self._custodian.release(item.told, item.attempt, "inbox")
             except CustodianDownError:
                 return None
-            except CustodianRefusedError:
-                return Reading(item, None, lease)
+            except CustodianRefusedError as error:
+                return Reading(item, lease, unmade=unmade("inbox", error))
         lease.lasts(release.lease_seconds)
-        return Reading(item, replace(release, keys=()), lease, self._body(item, release))
-
-    def _body(self, item: Item, release: Release) -> bytes | None:
-        if release.verdict == "withheld":
-            return None
-        try:
-            return to_json(render(item.told, release))
-        except UnrenderableError as error:
-            logs.get().error("inbox item can't be rendered", **logs.describe(error))
-            return None
+        return _rendered(item, lease, release)
 
     def _until_it_was_away(self, asked: Sequence[Reading | None]) -> list[Reading]:
         """Return the answers before the first that is missing; what was released after that one is not sent."""
@@ -152,13 +140,23 @@ class Inbox:
             for reading in answered:
                 await self._note(session, reading)
         shown = [reading for reading in answered if reading.body is not None]
-        return Page([*page.readings, *shown], answered[-1].item.number)
+        return Page([*page.readings, *shown], answered[-1].item.position)
 
     async def _note(self, session: AsyncSession, reading: Reading) -> None:
         if reading.body is not None:
             await inbox_items.say(session, reading.item, "released", reading.release)
-        elif reading.is_withheld:
-            await inbox_items.withhold(session, reading.item, reading.release)
-        else:
+        elif reading.unmade is not None:
             self._settlements.note(reading.release_id, "not_sent")
-            await inbox_items.say(session, reading.item, "not_sent", reading.release)
+            await inbox_items.put_off(session, reading.item, reading.unmade, reading.release)
+        else:
+            await inbox_items.withhold(session, reading.item, reading.release)
+
+
+def _rendered(item: Item, lease: Lease, release: Release) -> Reading:
+    keyless = replace(release, keys=())
+    if release.verdict == "withheld":
+        return Reading(item, lease, keyless)
+    try:
+        return Reading(item, lease, keyless, to_json(render(item.told, release)))
+    except UnrenderableError as error:
+        return Reading(item, lease, keyless, unmade=unmade("inbox", error))

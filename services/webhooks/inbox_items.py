@@ -1,25 +1,48 @@
-"""Queries of inbox items: an organization's decisions in their order, without those withheld for ever."""
+"""Queries of inbox items: an organization's decisions in their order, without those withheld for ever.
 
+An item of which no message can be made leaves its place, and comes back at the end of the inbox when it is due again,
+by the very schedule of deliveries. So it neither stops what comes after it nor lies behind its reader's cursor unread.
+Once it is given up it stays where it is: passed over, and tried again for whoever reads from an earlier cursor. Each
+time the log is told why, for its publisher and the audit; its reader is told nothing, since it may yet be withheld.
+"""
+
+import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from services.kit.database import now
 from services.webhooks import records
 from services.webhooks.custodian import Release
+from services.webhooks.model import Delivery, Said, State, Unmade, step
+from services.webhooks.store import LOCK_DECISIONS
 from services.webhooks.tables import Decision
 from services.webhooks.told import Told, decode
+
+_ITEM: Final = (
+    col(Decision.number),
+    col(Decision.position),
+    col(Decision.inbox_attempts),
+    col(Decision.inbox_failures),
+    col(Decision.told),
+)
+_IS_ANY_DUE: Final = text("SELECT FROM decisions WHERE inbox_due_at <= clock_timestamp() LIMIT 1")
+_BRING_BACK: Final = text(
+    "UPDATE decisions SET position = DEFAULT, inbox_due_at = NULL WHERE inbox_due_at <= clock_timestamp()"
+)
 
 
 @dataclass(frozen=True)
 class Item:
-    """A decision about to be read; `attempt` counts the readings."""
+    """A decision about to be read; `attempt` counts the readings, `failures` those without a message."""
 
     number: int
+    position: int
     attempt: int
+    failures: int
     told: Told
 
 
@@ -27,20 +50,21 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
     """Return the next items after `position`, each as a reading of its own."""
     following = (
         select(col(Decision.number))
-        .where(col(Decision.organization) == organization, col(Decision.number) > position)
-        .where(col(Decision.inbox_withheld).is_(False))
-        .order_by(col(Decision.number))
+        .where(col(Decision.organization) == organization, col(Decision.position) > position)
+        .where(col(Decision.inbox_withheld).is_(False), col(Decision.inbox_due_at).is_(None))
+        .order_by(col(Decision.position))
         .limit(limit)
     )
     counted = (
         update(Decision)
         .where(col(Decision.number).in_(following))
         .values(inbox_attempts=col(Decision.inbox_attempts) + 1)
-        .returning(col(Decision.number), col(Decision.inbox_attempts), col(Decision.told))
+        .returning(*_ITEM)
         .execution_options(synchronize_session=False)
     )
     rows = (await session.execute(counted)).all()
-    return sorted((Item(number, attempt, decode(told)) for number, attempt, told in rows), key=lambda item: item.number)
+    items = [Item(number, place, attempt, failures, decode(told)) for number, place, attempt, failures, told in rows]
+    return sorted(items, key=lambda item: item.position)
 
 
 async def withhold(session: AsyncSession, item: Item, release: Release | None) -> None:
@@ -50,13 +74,30 @@ async def withhold(session: AsyncSession, item: Item, release: Release | None) -
     await say(session, item, "withheld", release)
 
 
+async def put_off(session: AsyncSession, item: Item, unmade: Unmade, release: Release | None) -> None:
+    """Take an item of which no message could be made out of the inbox until it is due again, and tell the log."""
+    at = await now(session)
+    read = Delivery(State.SENDING, at, item.attempt, item.failures)
+    done = step(read, unmade, at, random.random())  # noqa: S311 - spreads retries, hides nothing
+    due_at = done.delivery.due_at if done.delivery.state is State.PENDING else None
+    values = {"inbox_failures": done.delivery.failures, "inbox_due_at": due_at}
+    statement = update(Decision).where(col(Decision.number) == item.number).values(values)
+    await session.execute(statement.execution_options(synchronize_session=False))
+    for said in done.said:
+        await say(session, item, said, release, unmade.reason)
+
+
+async def bring_back(session: AsyncSession) -> None:
+    """Put items that are due again at the end of their inboxes."""
+    if (await session.execute(_IS_ANY_DUE)).first() is not None:
+        await session.execute(LOCK_DECISIONS)
+        await session.execute(_BRING_BACK)
+
+
 async def say(
-    session: AsyncSession,
-    item: Item,
-    state: Literal["released", "delivered", "withheld", "not_sent"],
-    release: Release | None,
+    session: AsyncSession, item: Item, state: Said, release: Release | None, reason: str | None = None
 ) -> None:
-    """Tell the log what became of a reading."""
+    """Tell the log what became of a reading; `reason` if the custodian's says nothing of it."""
     said = records.Said(
         state=state,
         channel="inbox",
@@ -65,6 +106,6 @@ async def say(
         verdict=release.verdict if release else item.told.verdict,
         categories=release.categories if release else (),
         release_id=release.release_id if release else None,
-        reason=release.reason if release else "not-released",
+        reason=reason or (release.reason if release else None),
     )
     await records.put(session, item.told, said)

@@ -71,5 +71,11 @@ class Message(BaseModel):
     """A webhook's body (Standard Webhooks), and an item of the inbox; a field that says nothing is left out."""
 
     type: str
-    timestamp: Annotated[str, Field(description="When the event was published (RFC 3339, UTC)")]
+    timestamp: Annotated[
+        str,
+        Field(
+            description="When the event was published (RFC 3339, UTC); to the full minute where only `reference` names "
+            "the referral"
+        ),
+    ]
     data: Deidentified | Identified

@@ -76,11 +76,21 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """No answer came. `error`: the kind; `left`: the first byte went out; `released`: the custodian had let it."""
+    """No answer came. `error`: the kind; `left`: the first byte went out."""
 
     error: str
     left: bool = False
-    released: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """No message could be made: the custodian does not take the question, or its answer can't be rendered.
+
+    A fault of ours, as of a release that does not fit the other services': it may be mended while the schedule lasts,
+    but for one referral it may also stay. Its receiver has no part in it.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ class Replayed:
     """A person asks for it again."""
 
 
-Outcome = Answered | Broken | Withheld | NotSent | Withdrawn
+Outcome = Answered | Broken | Unmade | Withheld | NotSent | Withdrawn
 Event = Claimed | Interrupted | Replayed | Outcome
 
 
@@ -176,7 +186,9 @@ def _ended(delivery: Delivery, outcome: Outcome, at: datetime, chance: float) ->
             return _answered(delivery, outcome, at, chance)
         case Broken():
             said: Said = "failed" if outcome.left else "not_sent"
-            return _failed(delivery, (said,) if outcome.released else (), at, None, chance)
+            return _failed(delivery, (said,), at, None, chance)
+        case Unmade():
+            return _failed(delivery, ("not_sent",), at, None, chance)
         case Withheld():
             return Step(_final(delivery, State.WITHHELD), ("withheld",))
         case Withdrawn():

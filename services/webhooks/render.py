@@ -1,6 +1,7 @@
 """Renders what a release lets through, with its boxes opened, only to be sent: nothing of it is kept. Pure."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -42,7 +43,9 @@ def render(told: Told, release: Release) -> Message:
         raise UnrenderableError("wider than decided")
     shared = _shared(told, release)
     data = _deidentified(told, shared) if release.verdict == "deidentified" else _identified(told, release, shared)
-    return Message(type=message_type(told, release), timestamp=told.event.time, data=data)
+    by_reference = isinstance(data, Deidentified) or data.referral_id is None
+    timestamp = _to_the_minute(told.event.time) if by_reference else told.event.time
+    return Message(type=message_type(told, release), timestamp=timestamp, data=data)
 
 
 def to_json(message: Message) -> bytes:
@@ -52,6 +55,19 @@ def to_json(message: Message) -> bytes:
 
 def _is_closed(told: Told, release: Release) -> bool:
     return release.verdict == "closed" or told.decision.status == CLOSED
+
+
+def _to_the_minute(time: str) -> str:
+    """Round down the time of a message that names its referral by `reference` alone.
+
+    The events about a household's other members were published in the same moment, and may be told with client id and
+    referral id: to the microsecond, both times together would prove that they are of one referral.
+    """
+    try:
+        moment = datetime.fromisoformat(time).astimezone(UTC)
+    except ValueError:
+        raise UnrenderableError("a time that is none") from None
+    return f"{moment:%Y-%m-%dT%H:%M}:00Z"
 
 
 def _shared(told: Told, release: Release) -> Shared:
@@ -95,14 +111,13 @@ def _deidentified(told: Told, shared: Shared) -> Deidentified:
 def _identified(told: Told, release: Release, shared: Shared) -> Identified:
     data = told.event.data
     is_permit = release.verdict == "permit"
-    obligations = _obligations(told, shared) if is_permit else []
+    obligations = _obligations(told, release, shared) if is_permit else []
     given: dict[str, Any] = dict(_names(told, release))
-    if "referral_id" in given:  # whoever knows a reference alone was never told whose project it is
+    if "referral_id" in given:  # whoever knows a reference alone is told neither whose project it is nor a precise time
         given["publisher_project"] = data.publisher.project
-    if not _is_closed(told, release):
-        given["occurred_at"] = data.occurred_at
+        given["occurred_at"] = None if _is_closed(told, release) else data.occurred_at
     if is_permit:
-        given |= {"client_id": data.client_id, "consent": _consents(told, shared), **_call_back(told)}
+        given |= {"client_id": data.client_id, "consent": _consents(release, shared), **_call_back(told)}
     return Identified(
         event_id=told.event.id,
         verdict="permit" if is_permit else "status",
@@ -137,13 +152,24 @@ def _call_back(told: Told) -> dict[str, CallBack]:
     return {"call_back": CallBack.model_validate({name: value for name, value in given.items() if value})}
 
 
-def _obligations(told: Told, shared: Shared) -> list[str]:
-    return [code for code in told.decision.obligations if OBLIGATION_OF.get(code, "need") in {"need", *shared}]
+def _obligations(told: Told, release: Release, shared: Shared) -> list[str]:
+    """What it obliged to when it was decided, as far as that is still shared, and what it obliges to now."""
+    decided = {code for code in told.decision.obligations if OBLIGATION_OF.get(code, "need") in {"need", *shared}}
+    obliging = decided | {*release.obligations}
+    if not obliging <= OBLIGATIONS.keys():
+        raise UnrenderableError("an obligation without words")
+    return sorted(obliging)
 
 
-def _consents(told: Told, shared: Shared) -> list[Consent]:
-    """The consents that what is shared rests on, and of each no more categories than are shared."""
-    return [_consent(basis, shared) for basis in told.decision.basis if set(basis.categories) & set(shared)]
+def _consents(release: Release, shared: Shared) -> list[Consent]:
+    """The consents that what is shared rests on at this moment, which need not be those of the decision on the log.
+
+    Of each no more categories than are shared; together no fewer: nothing goes out without the consent it rests on.
+    """
+    relied_on = [each for each in release.consents if set(each.categories) & set(shared)]
+    if not set(shared) - {"need"} <= {category for each in relied_on for category in each.categories}:
+        raise UnrenderableError("a category without its consent")
+    return [_consent(each, shared) for each in relied_on]
 
 
 def _consent(basis: Basis, shared: Shared) -> Consent:

@@ -9,10 +9,11 @@ from prometheus_client import Counter, Histogram
 
 from services.kit.database import Database
 from services.webhooks import endpoints, store
+from services.webhooks.alarms import unmade
 from services.webhooks.custodian import Custodian, CustodianDownError, CustodianRefusedError, Release, ReleaseState
 from services.webhooks.dispatch import Claimed, Lane, Result
 from services.webhooks.lease import Clock, Lease, since_boot
-from services.webhooks.model import Answered, Broken, Disable, Hold, NotSent, Outcome, Withdrawn, Withheld
+from services.webhooks.model import Answered, Broken, Disable, Hold, NotSent, Outcome, Unmade, Withdrawn, Withheld
 from services.webhooks.outbound import Departure
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.render import UnrenderableError, message_type, render, to_json
@@ -90,8 +91,8 @@ class Sender:
             release = await self._custodian.release(job.told, job.delivery.attempt, "webhook")
         except CustodianDownError:
             return Ended(NotSent("custodian-down"))
-        except CustodianRefusedError:
-            return Ended(Broken("not-released", released=False))
+        except CustodianRefusedError as error:
+            return Ended(unmade("webhook", error))
         lease.lasts(release.lease_seconds)
         if release.verdict == "withheld":
             return Ended(Withheld(release.reason), release=release)
@@ -104,8 +105,8 @@ class Sender:
             return self._unsent(Withdrawn("filtered"), keyless)
         try:
             body = to_json(render(job.told, release))
-        except UnrenderableError:
-            return self._unsent(Broken("unrenderable"), keyless)
+        except UnrenderableError as error:
+            return self._unsent(unmade("webhook", error), keyless)
         return Ready(keyless, kind, body, lease)
 
     def _unsent(self, outcome: Outcome, release: Release) -> Ended:
@@ -146,7 +147,7 @@ class Sender:
             case NotSent(reason="custodian-down"):
                 self._rests_until = time.monotonic() + REST_SECONDS
                 return Result.RESTING
-            case Broken(released=True) | Answered():
+            case Broken() | Answered():
                 return Result.WORKED if _worked(outcome) else Result.FAILED
         return Result.NOT_TRIED
 
@@ -170,6 +171,6 @@ def _counted(outcome: object) -> str:
             return f"{outcome.status // 100}xx"
         case Broken():
             return outcome.error
-        case NotSent() | Withdrawn():
+        case NotSent() | Withdrawn() | Unmade():
             return outcome.reason
     return "withheld"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from services.kit.keys import random_id
@@ -24,13 +25,19 @@ from services.webhooks.told import Told, decode, encode, wants
 CHANNEL: Final = "deliveries"
 """Notified, with the endpoint's id, when one of its deliveries has become due."""
 DECISIONS_LOCK: Final = 7_201_865_305
-"""Any constant: decisions commit in the order of their numbers, so that no inbox cursor passes one by."""
+"""Any constant: decisions commit in the order of their positions, so that no inbox cursor passes one by."""
 TAKEN_BACK_AT_ONCE: Final = 500
 
-_LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
-_ADD_DECISION: Final = text(
-    "INSERT INTO decisions (id, organization, told) VALUES (:id, :organization, :told)"
-    " ON CONFLICT DO NOTHING RETURNING number"
+LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
+_ADD_DECISIONS: Final = text(
+    "INSERT INTO decisions (id, organization, told)"
+    " SELECT id, organization, told FROM unnest(:ids, :organizations, :told)"
+    "  WITH ORDINALITY AS said(id, organization, told, place) ORDER BY place"
+    " ON CONFLICT DO NOTHING RETURNING id, number"
+).bindparams(
+    bindparam("ids", type_=ARRAY(TEXT)),
+    bindparam("organizations", type_=ARRAY(TEXT)),
+    bindparam("told", type_=ARRAY(BYTEA)),
 )
 _OPEN_ENDPOINTS: Final = text(
     "SELECT id, organization, types FROM endpoints"
@@ -40,7 +47,9 @@ _ADD_DELIVERY: Final = text(
     "INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
     " VALUES (:id, :decision, :endpoint_id, :webhook_id, 'pending', clock_timestamp())"
 )
-_NOTIFY: Final = text(f"SELECT pg_notify('{CHANNEL}', :endpoint_id)")
+_NOTIFY: Final = text("SELECT pg_notify(:channel, id) FROM unnest(:endpoint_ids) AS id").bindparams(
+    bindparam("channel", CHANNEL), bindparam("endpoint_ids", type_=ARRAY(TEXT))
+)
 # What follows is in one statement what model.step says of Claimed, compared and set.
 _CLAIM: Final = text(
     "WITH due AS (SELECT d.number FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id"
@@ -113,22 +122,18 @@ async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> Non
     """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it."""
     if not told:
         return
-    await session.execute(_LOCK_DECISIONS)
+    await session.execute(LOCK_DECISIONS)
     organizations = list({each.party.organization for each in told})
     endpoints = (await session.execute(_OPEN_ENDPOINTS, {"organizations": organizations})).all()
-    deliveries: list[dict[str, Any]] = []
-    for each in told:
-        number = await _add_decision(session, each)
-        wanting = [one for one in endpoints if one.organization == each.party.organization]
-        deliveries += [
-            _delivery(number, each, one.id, id_key)
-            for one in wanting
-            if number is not None and wants(one.types, each.types)
-        ]
+    deliveries = [
+        _delivery(number, each, one.id, id_key)
+        for number, each in await _add_decisions(session, told)
+        for one in endpoints
+        if one.organization == each.party.organization and wants(one.types, each.types)
+    ]
     if deliveries:
         await session.execute(_ADD_DELIVERY, deliveries)
-    for endpoint_id in {delivery["endpoint_id"] for delivery in deliveries}:
-        await notify(session, endpoint_id)
+        await notify(session, *{delivery["endpoint_id"] for delivery in deliveries})
 
 
 async def claim(connection: AsyncConnection, endpoint_id: str) -> Job | None:
@@ -170,19 +175,27 @@ async def replay(session: AsyncSession, row: Delivery, now: datetime) -> None:
     await notify(session, row.endpoint_id)
 
 
-async def notify(session: AsyncSession, endpoint_id: str) -> None:
-    """Wake the senders for an endpoint, once this transaction commits."""
-    await session.execute(_NOTIFY, {"endpoint_id": endpoint_id})
+async def notify(session: AsyncSession, *endpoint_ids: str) -> None:
+    """Wake the senders for endpoints, once this transaction commits."""
+    await session.execute(_NOTIFY, {"endpoint_ids": list(endpoint_ids)})
 
 
-async def _add_decision(session: AsyncSession, told: Told) -> int | None:
-    """Return its number; None if it stands there already, by another recipient of the very same name."""
-    values = {"id": told.id, "organization": told.party.organization, "told": encode(told)}
-    number: int | None = (await session.execute(_ADD_DECISION, values)).scalar()
-    return number
+async def _add_decisions(session: AsyncSession, told: Sequence[Told]) -> list[tuple[int, Told]]:
+    """Return those that are new with their numbers, in this order; of two recipients of the very same name the first.
+
+    In one statement: this is on the way of everything that is delivered.
+    """
+    first = {each.id: each for each in reversed(told)}
+    columns = {
+        "ids": [each.id for each in told],
+        "organizations": [each.party.organization for each in told],
+        "told": [encode(each) for each in told],
+    }
+    added = await session.execute(_ADD_DECISIONS, columns)
+    return [(number, first[id_]) for id_, number in added]
 
 
-def _delivery(number: int | None, told: Told, endpoint_id: str, id_key: bytes) -> dict[str, Any]:
+def _delivery(number: int, told: Told, endpoint_id: str, id_key: bytes) -> dict[str, Any]:
     return {
         "id": random_id(),
         "decision": number,

@@ -37,7 +37,10 @@ class Endpoint(Table, table=True):
 
 
 class Decision(Table, table=True):
-    """What one organization is told: an item of its inbox, in the order of `number`; `told` is a Told."""
+    """What one organization is told: an item of its inbox, in the order of `position`; `told` is a Told.
+
+    `inbox_due_at`: until then it stands in no inbox, because no message could be made of it, `inbox_failures` times.
+    """
 
     __tablename__ = "decisions"
 
@@ -47,6 +50,9 @@ class Decision(Table, table=True):
     told: bytes = Field(sa_type=LargeBinary)
     inbox_attempts: int = 0
     inbox_withheld: bool = False
+    position: int = Field(sa_type=BigInteger)
+    inbox_failures: int = 0
+    inbox_due_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
     created_at: datetime = Field(sa_type=WITH_ZONE)
 
 

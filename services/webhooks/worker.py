@@ -16,7 +16,7 @@ from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
 from services.kit.reader import Apply
-from services.webhooks import store
+from services.webhooks import inbox_items, store
 from services.webhooks.dispatch import DATABASE_AWAY, Dispatcher, Lane, Lanes
 from services.webhooks.guard import SystemLookup
 from services.webhooks.outbound import opened
@@ -94,11 +94,13 @@ async def _listen(url: SecretStr, dispatcher: Dispatcher) -> None:
 
 
 async def _sweep(database: Database, dispatcher: Dispatcher) -> None:
-    """Find what is due: retries, what a dead sender left, and what a lost wake-up passed by."""
+    """Find what is due: retries, of inbox items too, what a dead sender left, and what a lost wake-up passed by."""
     while True:
         try:
             async with database.transaction() as session:
                 await store.take_back(session)
+            async with database.transaction() as session:
+                await inbox_items.bring_back(session)
             async with database.transaction() as session:
                 due = await store.due_endpoints(session)
         except DATABASE_AWAY as error:

@@ -88,7 +88,7 @@ async def test_what_was_decided_while_referrals_was_down_is_seen_as_if_it_had_be
     await asyncio.to_thread(running_stack.wait_ready, "referrals")
     crossing = await outreach.crossing(made, "permit")
     for name in (made, crossing["reference"]):
-        assert await shelter.get("referrals", f"/referrals/{name}") == {"id": made, "status": "requested"}
+        assert await shelter.get("referrals", f"/referrals/{name}") == {"id": name, "status": "requested"}
 
 
 async def test_the_originator_hears_the_status_and_the_inboxes_say_what_the_webhooks_say(town: Providers) -> None:

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from schemas.categories import CATEGORIES
+from schemas.control import Project
+from schemas.events import Party
 from services.kit.assertions import sign_assertion
 from services.kit.auth import Scope
 from tests.conftest import Databases
@@ -150,3 +154,36 @@ async def test_the_control_position_is_where_the_records_read_end(registry: Regi
     await registry.control(registry.says.organization("newcomer"), [3])
     later = (await registry.governance.get("/control-position")).json()["positions"]
     assert int(later["3"]) > told["positions"]["3"]
+
+
+def beds(participation: Literal["none", "hmis"]) -> Project:
+    return Project(id="beds", name="Beds", project_type=1, part2_program=False, hmis_participation=participation)
+
+
+async def test_a_permit_obliges_to_what_holds_when_it_is_released(registry: Registry) -> None:
+    """The boundary has long decided; then the shelter takes up an HMIS, and the annex a Part 2 program."""
+    for discloser, before, after, obligation in (
+        (
+            SAFE_HOUSE,
+            registry.says.organization(SHELTER, beds("none")),
+            registry.says.organization(SHELTER, beds("hmis")),
+            "do-not-enter-in-hmis",
+        ),
+        (
+            ANNEX,
+            registry.says.organization(ANNEX),
+            registry.says.organization(ANNEX, replace(beds("none"), part2_program=True)),
+            "42-cfr-2.32",
+        ),
+    ):
+        client = await registry.client(discloser)
+        await registry.permit(client, discloser)
+        sealed = await registry.sealed(client, originator=Party(organization=discloser))
+        await registry.control(before)
+        assert (await registry.release(sealed.asked()))["obligations"] == []
+        await registry.control(after, [7])
+        assert (await registry.release(sealed.asked()))["obligations"] == [obligation], "from the first copy on"
+        await registry.control(after, [each for each in range(12) if each != 7])
+        released = await registry.release(sealed.asked())
+        assert (released["verdict"], released["obligations"]) == ("permit", [obligation])
+        assert (await registry.release(sealed.status("cancelled")))["obligations"] == []

@@ -151,13 +151,44 @@ async def test_a_recipient_that_had_a_permit_gets_nothing_deidentified(registry:
     assert (await registry.release(another.asked()))["verdict"] == "deidentified", "another referral is another matter"
 
 
-async def test_the_boundarys_permission_ends_when_it_said(registry: Registry) -> None:
+async def test_the_boundarys_permission_ends_for_each_category_when_it_said(registry: Registry) -> None:
     client = await registry.client()
-    await registry.permit(client)
+    for category in ("identity", "health"):
+        await registry.permit(client, categories=[category])
     sealed = await registry.sealed(client)
-    ended = int(time.time() * 1000) - 1
-    assert (await registry.release(sealed.asked(not_after=ended)))["verdict"] == "deidentified"
-    assert (await registry.release(sealed.asked(not_after=ended + 60_000)))["verdict"] == "permit"
+    now = int(time.time() * 1000)
+    for ends, categories in (
+        ({"identity": now - 1}, ["health", "need"]),
+        ({"identity": now + 60_000, "health": now - 1}, ["identity", "need"]),
+        ({"identity": now + 60_000, "health": now + 60_000}, ["health", "identity", "need"]),
+    ):
+        released = await registry.release(sealed.asked(ends=ends))
+        assert (released["verdict"], released["categories"]) == ("permit", categories)
+    asked = sealed.asked(ends={"identity": now - 1, "health": now - 1})
+    assert is_nothing(await registry.release(asked), "expired"), "the need alone goes to none that had a permit"
+
+
+async def test_a_permit_names_the_consents_it_rests_on_now(registry: Registry) -> None:
+    client = await registry.client()
+    first = await registry.permit(client, to=[SHELTER, ANNEX])
+    sealed = await registry.sealed(client)
+    asked = sealed.asked()
+    await registry.post(OUTREACH, f"/consents/{first['id']}/revocation", {"requested_by": "client"})
+    assert (await registry.release(asked | {"event_type": "referral.updated"}))["consents"] == []
+    second = await registry.permit(client, to=[SHELTER, ANNEX], expires_at="2199-12-31T00:00:00Z")
+    (consent,) = (await registry.release(asked))["consents"]
+    assert consent == {
+        "id": second["id"],
+        "version": 1,
+        "discloser": OUTREACH,
+        "to": [SHELTER],
+        "categories": ["identity"],
+        "purposes": [PURPOSE],
+        "valid_from": second["valid_from"],
+        "method": "written",
+        "signed_on": "2026-11-20",
+        "expires_at": "2199-12-31T00:00:00Z",
+    }
 
 
 async def test_an_exclusion_leaves_nothing(registry: Registry) -> None:

@@ -243,3 +243,13 @@ async def test_only_what_was_permitted_can_be_revoked(registry: Registry) -> Non
         ):
             answer = await registry.post(OUTREACH, f"{path}/revocation", body | more)
             assert (answer.status_code, answer.json()["type"]) == (409, "/problems/not-a-grant")
+
+
+async def test_the_openapi_document_says_whose_releases_a_receipt_counts(registry: Registry) -> None:
+    document = (await registry.http.get("/openapi.json")).json()
+    fields = document["components"]["schemas"]["Receipt"]["properties"]
+    assert "other organizations" in fields["in_doubt"]["description"]
+    assert "without a count" in fields["others"]["description"]
+    assert {"recorded_at", "accepted_at", "effective_at", "withheld"} <= {
+        name for name, field in fields.items() if "description" in field
+    }

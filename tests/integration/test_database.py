@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from services.governance.store import METADATA
 from services.kit import health
@@ -108,3 +109,25 @@ def test_the_migrations_make_the_tables_that_the_code_has(postgres: Databases) -
         )
         assert compare_metadata(found, METADATA) == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("rested", [True, False])
+async def test_a_connection_that_rested_is_tried_before_it_is_used(
+    database: Database, monkeypatch: pytest.MonkeyPatch, rested: bool
+) -> None:
+    """The control: one that worked a moment ago is not, and tells by failing once."""
+    monkeypatch.setattr("services.kit.database.RESTED_SECONDS", -1.0 if rested else 60.0)
+    async with database.transaction() as session:
+        first = (await session.scalars(text("SELECT pg_backend_pid()"))).one()
+    with psycopg.connect(_conninfo(database)) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+    if not rested:
+        with pytest.raises(OperationalError):
+            async with database.transaction() as session:
+                await session.execute(text("SELECT 1"))
+    async with database.transaction() as session:
+        assert (await session.scalars(text("SELECT pg_backend_pid()"))).one() != first
+
+
+def _conninfo(database: Database) -> str:
+    return make_url(database.url.get_secret_value()).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -22,7 +22,7 @@ from tests.conftest import Databases
 from tests.support.reading_service import APPLY
 from tests.support.tables import create_tables, direct
 from tests.support.topics import create
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_async
 from tests.support.workers import WorkerProcess
 
 PARTITIONS = 3
@@ -242,3 +242,58 @@ def test_a_position_that_is_not_this_readers_ends_the_process(
     code, output = worker.ended()
     assert (code, count(rows)) == (EXIT_CODE, 3)
     assert "the log ends at 2" in output
+
+
+async def test_runs_that_wait_for_each_other_share_a_transaction(
+    producer: LogProducer, declaration: Mapping[str, Topic], kafka: str, topic: str, url: SecretStr, rows: Rows
+) -> None:
+    """One that takes long lets the others gather; what they share is still applied in the order of each partition."""
+    transactions: list[list[Record]] = []
+    may_go_on = asyncio.Event()
+
+    async def apply(session: AsyncSession, records: Sequence[Record]) -> None:
+        transactions.append(list(records))
+        await may_go_on.wait()
+        await session.execute(
+            APPLY, [{"partition": r.partition, "offset": r.offset, "value": r.value} for r in records]
+        )
+
+    reader = DatabaseReader("tester", topic, kafka, url, apply, topics=declaration)
+    await asyncio.to_thread(fill, producer, topic, 1)
+    async with reader.running():
+        await wait_until_async(lambda: bool(transactions), what="the first run")
+        await asyncio.to_thread(fill, producer, topic, 9)
+        try:
+            await wait_until_async(lambda: {1, 2} <= set(reader._waiting), what="the other partitions' runs")
+        finally:
+            may_go_on.set()
+        assert await reader.reached(10)
+    assert {record.partition for record in transactions[1]} >= {1, 2}
+    applied = [(one.partition, one.offset) for records in transactions for one in records]
+    assert [each for each in applied if each[0] == 1] == [(1, 0), (1, 1), (1, 2)]
+    assert count(rows) == len(applied) == 10
+    assert dict(rows.execute("SELECT partition, next FROM positions").fetchall()) == {0: 4, 1: 3, 2: 3}
+
+
+async def test_a_patient_reader_gathers_what_comes_one_by_one(
+    producer: LogProducer, declaration: Mapping[str, Topic], kafka: str, topic: str, url: SecretStr
+) -> None:
+    """The control: one without patience has the first record long before the last is sent."""
+    transactions: dict[float, list[int]] = {0.0: [], 2.0: []}
+    for patience, sizes in transactions.items():
+
+        async def apply(_: AsyncSession, records: Sequence[Record], sizes: list[int] = sizes) -> None:
+            sizes.append(len(records))
+
+        reader = DatabaseReader("tester", topic, kafka, url, apply, topics=declaration, patience=patience)
+        async with reader.running():
+            assert await reader.reached(20)
+            sizes.clear()
+            for _ in range(5):
+                await asyncio.to_thread(fill, producer, topic, 1)
+                if not patience:
+                    assert await reader.reached(20)
+            assert await reader.reached(20)
+    assert transactions[0.0] == [1] * 5
+    assert sum(transactions[2.0]) == 5
+    assert max(transactions[2.0]) > 1

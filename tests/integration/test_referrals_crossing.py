@@ -77,10 +77,7 @@ async def test_what_was_withheld_follows_a_grant(town: Town) -> None:
     assert updated.data.sealed == requested.data.sealed
     assert updated.data.referral.version == 2
     for known in (referral, reference):
-        assert (await town.get(SHELTER, f"/referrals/{known}")).json() == {"id": referral, "status": "requested"}
-    listed = (await town.get(SHELTER, "/referrals", limit="200")).json()["items"]
-    assert {"id": referral, "status": "requested"} in listed
-    assert reference not in [item["id"] for item in listed]
+        assert (await town.get(SHELTER, f"/referrals/{known}")).json() == {"id": known, "status": "requested"}
 
 
 async def test_a_grant_is_followed_only_where_it_says_something_new(town: Town) -> None:
@@ -165,8 +162,9 @@ async def test_a_lapsed_permission_shows_only_closed_from_the_next_decision_on(t
     assert (await town.get(SHELTER, f"/referrals/{referral}")).json()["status"] == "accepted"
     assert (await town.move(OUTREACH, referral, "cancelled")).json()["status"] == "cancelled"
     assert await town.shown(SHELTER, referral, "closed") == {"id": referral, "status": "closed"}
+    reference = (await town.own_view(referral))["crossing"][0]["reference"]
     listed = (await town.get(SHELTER, "/referrals", status="closed", limit="200")).json()["items"]
-    assert {"id": referral, "status": "closed"} in listed
+    assert {"id": reference, "status": "closed"} in listed
     assert (await town.own_view(referral))["status"] == "cancelled"
 
 

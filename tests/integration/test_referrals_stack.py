@@ -117,7 +117,8 @@ def test_what_was_withheld_follows_though_the_service_is_killed_as_the_client_co
     stack.wait_restarted("referrals", killed)
     stack.wait_ready("referrals")
     assert outreach.crossing(referral, "permit")["categories"] == ["identity", "need"]
-    assert shelter.call("GET", "referrals", f"/referrals/{reference}").json() == {"id": referral, "status": "requested"}
+    for name in (reference, referral):
+        assert shelter.call("GET", "referrals", f"/referrals/{name}").json() == {"id": name, "status": "requested"}
     accepted = shelter.call("POST", "referrals", f"/referrals/{referral}/transitions", {"to": "accepted"})
     assert accepted.status_code == 200
     view = outreach.call("GET", "referrals", f"/referrals/{referral}").json()

@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
+from services.kit.database import Database
+from services.webhooks import store
 from services.webhooks.dispatch import WORKERS_EACH
+from services.webhooks.told import decode
 from tests.conftest import Databases
 from tests.support.custodian import Asked, closed, nothing, only_the_need
 from tests.support.hooked import Hooked, hooked
+from tests.support.outreach import World
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -171,6 +176,18 @@ async def test_a_copy_on_the_log_changes_nothing(town: Hooked) -> None:
     await town.publish()
     assert len({received.webhook_id for received in await endpoint.desk.wait(2)}) == 2
     await town.wait_states(endpoint, "delivered", "delivered")
+
+
+async def test_of_two_decisions_of_one_name_the_first_counts_and_all_keep_their_order(town: Hooked) -> None:
+    told = World().permit()
+    same_name, before = replace(told, event=replace(told.event, id="another")), replace(told, id=f"{told.id}-before")
+    database = Database(town.settings.database_url)
+    for _ in range(2):
+        async with database.transaction() as session:
+            await store.add(session, [before, told, same_name], b"key")
+    await database.close()
+    rows = town.rows("SELECT told FROM decisions WHERE organization = 'shelter' ORDER BY position")
+    assert [decode(each) for (each,) in rows] == [before, told]
 
 
 async def test_a_slow_endpoint_delays_no_other(town: Hooked) -> None:

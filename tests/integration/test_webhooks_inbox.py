@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
+from services.webhooks.model import RETRY_SCHEDULE
 from tests.conftest import Databases
-from tests.support.custodian import Asked, closed, nothing, only_the_need
+from tests.support.custodian import UNMADE, Asked, closed, nothing, only_the_need
 from tests.support.disclosing import Made
 from tests.support.governance import is_problem
 from tests.support.hooked import Hooked, hooked
@@ -90,6 +92,54 @@ async def test_what_is_withheld_leaves_no_gap(town: Hooked) -> None:
     assert (record.channel, record.verdict, record.endpoint_id) == ("inbox", "withheld", None)
     town.custodian.rules.clear()
     assert len((await read(town, pair[1]))["items"]) == 2  # withheld is for good
+
+
+def unmade(reason: str, channel: str = "inbox") -> float:
+    return REGISTRY.get_sample_value("threshold_messages_unmade_total", {"channel": channel, "reason": reason}) or 0.0
+
+
+@pytest.mark.parametrize("reason", UNMADE)
+async def test_what_cannot_be_made_stops_nothing_and_comes_again_later(town: Hooked, reason: str) -> None:
+    pair, counted = town.pair(), unmade(reason)
+    made = [town.referral(pair) for _ in range(3)]
+    town.custodian.rules[made[1].client_id] = UNMADE[reason]
+    await town.publish()
+    await wait_until_async(lambda: decided(town, pair[1], 3), what="the items")
+    first = await read(town, pair[1])
+    assert [item["data"]["client_id"] for item in first["items"]] == [made[0].client_id, made[2].client_id]
+    (record,) = await town.wait_told(made[1].client_id, "not_sent")
+    assert (record.channel, record.reason, unmade(reason) - counted) == ("inbox", reason, 1)
+    assert await read(town, pair[1], after=first["next"]) == {"items": [], "next": None}
+    assert len(town.custodian.of(made[1].client_id)) == 1, "not asked again before it is due"
+
+    del town.custodian.rules[made[1].client_id]
+    town.do("UPDATE decisions SET inbox_due_at = now() WHERE organization = %s AND inbox_due_at IS NOT NULL", pair[1])
+
+    async def rest() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await read(town, pair[1], after=first["next"]))["items"]
+        return items
+
+    (late,) = await wait_until_async(rest, what="the item to come again, behind the cursor that had passed its place")
+    assert late["data"]["client_id"] == made[1].client_id
+    everything = (await read(town, pair[1]))["items"]
+    assert [item["data"]["client_id"] for item in everything] == [made[one].client_id for one in (0, 2, 1)]
+
+
+async def test_what_can_never_be_made_is_given_up_and_still_there_for_who_reads_again(town: Hooked) -> None:
+    pair = town.pair()
+    made = town.referral(pair)
+    town.custodian.rules[made.client_id] = UNMADE["unrenderable"]
+    await town.publish()
+    await wait_until_async(lambda: decided(town, pair[1], 1), what="the item")
+    town.do("UPDATE decisions SET inbox_failures = %s WHERE organization = %s", len(RETRY_SCHEDULE) - 1, pair[1])
+    assert await read(town, pair[1]) == {"items": [], "next": None}
+    records = await town.wait_told(made.client_id, "not_sent", "given_up")
+    assert {record.reason for record in records} == {"unrenderable"}
+    await wait_until_async(
+        lambda: town.custodian.settlements(made.client_id) == [["not_sent"]], what="it to be settled"
+    )
+    town.custodian.rules.clear()
+    assert [item["data"]["client_id"] for item in (await read(town, pair[1]))["items"]] == [made.client_id]
 
 
 async def test_an_inbox_of_nothing_but_withheld_looks_empty(town: Hooked) -> None:

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Databases
-from tests.support.custodian import nothing, only_the_need
+from tests.support.custodian import UNMADE, nothing, only_the_need
 from tests.support.hooked import Hooked, hooked
 from tests.support.waiting import wait_until_async
 
@@ -56,6 +56,25 @@ async def test_a_failure_is_tried_again_with_the_same_id_and_asked_for_again(tow
         lambda: [each[-1:] for each in town.custodian.settlements(made.client_id)] == [["failed"], ["delivered"]],
         what="both releases to be settled",
     )
+
+
+@pytest.mark.parametrize("reason", UNMADE)
+async def test_what_cannot_be_made_is_tried_again_and_is_not_its_receivers_fault(town: Hooked, reason: str) -> None:
+    pair = town.pair()
+    endpoint = await town.endpoint(pair[1])
+    made = town.referral(pair)
+    town.custodian.rules[made.client_id] = UNMADE[reason]
+    await town.publish()
+    (record,) = await town.wait_told(made.client_id, "not_sent")
+    assert (record.channel, record.endpoint_id, record.reason) == ("webhook", endpoint.id, reason)
+    await town.wait_states(endpoint, "pending")
+    assert await town.deliveries(endpoint) == [], "it may yet be withheld"
+    assert (await town.get(pair[1], f"/endpoints/{endpoint.id}"))["failing"] is False
+    del town.custodian.rules[made.client_id]
+    town.do("UPDATE deliveries SET due_at = now() WHERE endpoint_id = %s", endpoint.id)
+    (received,) = await endpoint.desk.wait()
+    assert received.data["client_id"] == made.client_id
+    await town.wait_told(made.client_id, "not_sent", "delivered")
 
 
 async def test_a_retry_after_a_revocation_is_withheld_and_looks_given_up(town: Hooked) -> None:

@@ -51,7 +51,7 @@ class Audited:
         async with self.database.transaction() as session:
             await begin(session, topic, 0)
             await apply(session, records[before:])
-            await advance(session, topic, 0, before=before, after=len(records))
+            await advance(session, topic, {0: (before, len(records))})
         self.read[topic] = len(records)
 
     @property

@@ -4,7 +4,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.control import Agreement, AgreementData, AgreementSuspendedData, Organization, OrganizationData, Term
+from schemas.control import (
+    Agreement,
+    AgreementData,
+    AgreementSuspendedData,
+    Organization,
+    OrganizationData,
+    Project,
+    Term,
+)
 from schemas.events import PurposeOfUse
 from schemas.records import AgreementActivated, AgreementSuspended, OrganizationChanged
 from tests.support.log import context
@@ -35,13 +43,14 @@ class Governance:
         data = AgreementSuspendedData(**self.signed(), agreement_id=agreement_id)
         return AgreementSuspended(**context(f"end of {agreement_id}"), data=data)
 
-    def organization(self, name: str) -> OrganizationChanged:
+    def organization(self, name: str, *projects: Project) -> OrganizationChanged:
         organization = Organization(
             id=name,
             name=name,
             kind="provider",
             victim_service_provider=name == SAFE_HOUSE,
             hipaa_covered=False,
+            projects=projects,
         )
         return OrganizationChanged(**context(name), data=OrganizationData(**self.signed(), organization=organization))
 

@@ -49,7 +49,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     known_as: str | None
     status: str | None
     categories: list[DataCategory]
-    not_after: int | None
+    ends: dict[DataCategory, int]
     envelopes: list[AskedEnvelope]
 
 
@@ -76,6 +76,20 @@ def closed(asked: Asked) -> Answer:
 def nothing(_: Asked) -> Answer:
     """Withhold everything."""
     return {"verdict": "withheld", "categories": [], "known_as": None, "reason": "revoked"}
+
+
+def refused(_: Asked) -> Answer:
+    """Not understand the question."""
+    raise Problem("invalid-parameter", field="decision_id")
+
+
+def on_no_consent(asked: Asked) -> Answer:
+    """Permit what was decided, on no consent at all: that can't be rendered."""
+    return as_decided(asked) | {"consents": []}
+
+
+UNMADE: Final[dict[str, Rule]] = {"not-released": refused, "unrenderable": on_no_consent}
+"""Why no message can be made, and what the custodian answers then."""
 
 
 @dataclass
@@ -126,6 +140,8 @@ class FakeCustodian:
     def _answer(self, asked: Asked) -> Answer:
         rule = self.rules.get(asked.decision_id) or self.rules.get(asked.client_id) or as_decided
         given = {"release_id": None, "keys": [], "lease_seconds": LEASE_SECONDS, "reason": None, **rule(asked)}
+        if given["verdict"] == "permit":
+            given = {"obligations": [], "consents": [_consent(asked, given)], **given}
         if given["verdict"] != "withheld":
             given["release_id"] = random_id()
             self.released[given["release_id"]] = asked
@@ -146,3 +162,18 @@ class FakeCustodian:
         envelope = Envelope(seq=found.seq, suite=found.suite, key_id=found.key_id, wrapped=found.wrapped, boxes={})
         seal_key = unwrap(envelope, circumstances, self.clients[asked.client_id].pair.private_key)
         return {"seq": found.seq, "category": category, "key": encode(box_key(seal_key, category))}
+
+
+def _consent(asked: Asked, given: Answer) -> Answer:
+    return {
+        "id": f"consent of {asked.client_id}",
+        "version": 1,
+        "discloser": asked.originator.organization,
+        "to": [asked.recipient.organization],
+        "categories": [category for category in given["categories"] if category != "need"],
+        "purposes": [asked.purpose],
+        "valid_from": "2026-11-01T00:00:00Z",
+        "method": "written",
+        "signed_on": "2026-11-01",
+        "expires_at": None,
+    }

@@ -43,9 +43,14 @@ class World:
         return self.last()
 
     def release(self, told: Told, *categories: DataCategory, verdict: str | None = None, **more: Any) -> Release:
-        """As the custodian would answer, with the real keys of these categories (default: all decided)."""
+        """As the custodian would answer, with the real keys of these categories (default: all decided).
+
+        Unless told otherwise, on the consents that were decided on.
+        """
         wanted = categories or told.decision.categories
         given = {"verdict": verdict or told.verdict, "known_as": told.decision.known_as} | more
+        if given["verdict"] == "permit":
+            given.setdefault("consents", told.decision.basis)
         keys = tuple(
             self._key(told, envelope, one) for one in wanted for envelope in told.envelopes if one in envelope.boxes
         )

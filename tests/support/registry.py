@@ -188,11 +188,12 @@ class Registry:
         self, client_id: str, categories: Sequence[str] = ("need", "identity", "health"), **changes: Any
     ) -> Sealed:
         """Seal as referrals does; `changes` are of SealContext."""
-        key = (await self.public_key(client_id)).json()
+        originator = changes.get("originator", Party(organization=OUTREACH))
+        key = (await self.public_key(client_id, originator.organization)).json()
         circumstances = {
             "log_id": key["log_id"],
             "client_id": client_id,
-            "originator": Party(organization=OUTREACH),
+            "originator": originator,
             "referral_id": random_id(),
             "purpose": PURPOSE,
             "recipients": (Party(organization=SHELTER),),

@@ -87,8 +87,16 @@ NONE: frozenset[str] = frozenset()
         (asked(), [allowed(need=False)], NONE, "withheld", set(), "no-consent"),
         (asked(event_type="referral.updated"), [allowed()], NONE, "withheld", set(), "no-consent"),
         (asked(verdict="deidentified"), [allowed(*CATEGORIES)], NONE, "deidentified", {"need"}, "nothing-permitted"),
-        (asked(not_after=AT), [allowed("identity")], NONE, "deidentified", {"need"}, "no-consent"),
-        (asked(not_after=AT + 1), [allowed("identity")], NONE, "permit", {"need", "identity"}, "no-consent"),
+        (asked(ends={"identity": AT}), [allowed("identity")], NONE, "deidentified", {"need"}, "expired"),
+        (asked(ends={"identity": AT + 1}), [allowed("identity")], NONE, "permit", {"need", "identity"}, "no-consent"),
+        (
+            asked(categories=["need", "identity", "health"], ends={"identity": AT - 1, "health": AT + 1}),
+            [allowed("identity", "health")],
+            NONE,
+            "permit",
+            {"need", "health"},
+            "expired",
+        ),
         (asked(envelopes=[]), [allowed(*CATEGORIES)], NONE, "withheld", set(), "nothing-permitted"),
         (status(status="accepted"), [allowed("identity")], NONE, "status", set(), None),
         (status(status="accepted"), [allowed()], NONE, "closed", set(), "no-consent"),
@@ -134,7 +142,31 @@ def test_a_release_rests_on_the_consents_of_what_it_gives() -> None:
     grants = {"identity": held(1), "household": held(2), "health": held(3)}
     state = Allowed(Rule(), grants, {}, need=True)  # type: ignore[arg-type]
     outcome = answer(asked(categories=["need", "identity", "household"]), [state], NONE)
-    assert outcome.consents == {"consent-1", "consent-2"}
+    assert [(one.id, one.to, one.categories) for one in outcome.consents] == [
+        ("consent-1", ("shelter",), ("identity",)),
+        ("consent-2", ("shelter",), ("household",)),
+    ]
+    cut = answer(asked(categories=["need", "identity"]), [state], NONE)
+    assert [one.id for one in cut.consents] == ["consent-1"]
+
+
+def test_under_several_control_states_a_permit_rests_on_all_of_them_and_obliges_to_what_any_of_them_does() -> None:
+    electronic = Allowed(Rule(), {"identity": held(2), "household": held(2)}, {}, need=True)
+    written = Allowed(Rule(obligations=("42-cfr-2.32",)), {"identity": held(1), "household": held(2)}, {}, need=True)
+    outcome = answer(asked(categories=["need", "identity", "household"]), [electronic, written], NONE)
+    assert [(one.id, one.categories) for one in outcome.consents] == [
+        ("consent-1", ("identity",)),
+        ("consent-2", ("household", "identity")),
+    ]
+    assert outcome.obligations == ("42-cfr-2.32",)
+
+
+def test_an_obligation_that_hangs_on_a_category_goes_with_it_alone() -> None:
+    categories = ["need", "identity", "education"]
+    sealed = [{"seq": 1, "suite": "x25519", "key_id": "k", "wrapped": "w", "categories": categories}]
+    request = asked(categories=categories, envelopes=sealed)
+    assert answer(request, [allowed("identity", "education")], NONE).obligations == ("34-cfr-99.33",)
+    assert answer(request, [allowed("identity")], NONE).obligations == ()
 
 
 some_categories = st.sets(st.sampled_from(CATEGORIES)).map(sorted)
@@ -183,7 +215,7 @@ def test_the_answer_is_never_more_than_what_was_asked_or_any_state_permits(
         assert not outcome.categories
     if outcome.verdict == "permit":
         assert outcome.categories - {"need"}
-        assert outcome.consents
+        assert {category for one in outcome.consents for category in one.categories} == outcome.categories - {"need"}
     if outcome.verdict == "deidentified":
         assert outcome.categories == {"need"}
         assert "permit" not in before

@@ -27,6 +27,7 @@ from services.webhooks.model import (
     Replayed,
     State,
     Step,
+    Unmade,
     Withdrawn,
     Withheld,
     step,
@@ -112,7 +113,13 @@ def test_jitter_spreads_retries(chance: float, factor: float) -> None:
 def test_a_request_that_never_left_is_not_called_failed() -> None:
     assert after(Broken("connection-refused")).said == ("not_sent",)
     assert after(Broken("timeout", left=True)).said == ("failed",)
-    assert after(Broken("not-released", released=False)).said == ()
+
+
+def test_a_message_that_cannot_be_made_is_tried_by_the_schedule_and_told_each_time() -> None:
+    done = after(Unmade("unrenderable"))
+    assert (done.delivery.state, done.delivery.failures, done.said) == (State.PENDING, 1, ("not_sent",))
+    last = after(*[Unmade("not-released")] * len(RETRY_SCHEDULE))
+    assert (last.delivery.state, last.said, last.endpoint) == (State.GIVEN_UP, ("not_sent", "given_up"), None)
 
 
 def test_our_own_side_failing_costs_no_attempt_of_the_schedule() -> None:
@@ -163,7 +170,8 @@ def test_what_cannot_happen(delivery: Delivery, event: Event) -> None:
 
 OUTCOMES = st.one_of(
     st.builds(Answered, st.integers(100, 599), st.none() | st.floats(0, 1e9)),
-    st.builds(Broken, st.sampled_from(["timeout", "disconnected"]), st.booleans(), st.booleans()),
+    st.builds(Broken, st.sampled_from(["timeout", "disconnected"]), st.booleans()),
+    st.builds(Unmade, st.sampled_from(["unrenderable", "not-released"])),
     st.builds(Withheld, st.none() | st.just("revoked")),
     st.builds(NotSent, st.just("custodian-down"), st.booleans()),
     st.builds(Withdrawn, st.just("endpoint-closed")),

@@ -1,12 +1,15 @@
 """What arrives is a closed list for each verdict, and never more than both deciders let through."""
 
 import json
+from dataclasses import replace as replace_dataclass
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from policy.base64url import encode
+from policy.reasons import OBLIGATIONS
+from schemas.events import Recipient
 from services.kit.keys import generate_symmetric
 from services.webhooks.custodian import Release, ReleasedKey
 from services.webhooks.render import UnrenderableError, render, to_json
@@ -79,6 +82,31 @@ def test_obligations_come_with_their_words(world: World) -> None:
     assert len(data["notices"]) == 2
 
 
+def test_an_obligation_that_came_after_the_decision_comes_with_the_message(world: World) -> None:
+    told = world.permit()
+    data = rendered(told, world.release(told, "identity", obligations=("do-not-enter-in-hmis",)))["data"]
+    assert data["obligations"] == ["42-cfr-2.32", "do-not-enter-in-hmis"]
+    assert data["notices"] == [OBLIGATIONS[code] for code in data["obligations"]]
+
+
+def test_the_consents_are_those_that_it_rests_on_now(world: World) -> None:
+    told = world.permit()
+    (decided,) = told.decision.basis
+    new = replace(decided, id="newer", categories=("identity",), expires_at="2026-12-24T00:00:00Z")
+    (consent,) = rendered(told, world.release(told, "need", "identity", consents=(new,)))["data"]["consent"]
+    assert (consent["id"], consent["categories"], consent["expires_at"]) == ("newer", ["identity"], new.expires_at)
+    assert decided.id not in str(consent)
+
+
+def test_what_no_consent_or_no_words_go_with_renders_nothing(world: World) -> None:
+    told = world.permit()
+    (decided,) = told.decision.basis
+    lesser = replace(decided, categories=("identity", "notes"))
+    for more in ({"consents": ()}, {"consents": (lesser,)}, {"obligations": ("an-unknown-one",)}):
+        with pytest.raises(UnrenderableError):
+            render(told, world.release(told, **more))
+
+
 def test_the_custodian_cuts_categories_and_what_hangs_on_them(world: World) -> None:
     told = world.permit()
     data = rendered(told, world.release(told, "need", "identity"))["data"]
@@ -115,6 +143,59 @@ def test_a_deidentified_referral_is_a_closed_list(world: World) -> None:
             "call_back": {"name": "Desk of outreach", "phone": "555-0100"},
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [
+        ("2026-11-22T12:00:59.999999Z", "2026-11-22T12:00:00Z"),
+        ("2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z"),
+        ("2026-11-22T14:31:07+02:00", "2026-11-22T12:31:00Z"),
+    ],
+)
+def test_what_only_a_reference_names_tells_its_time_to_the_minute(world: World, time: str, shown: str) -> None:
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    deidentified = world.last()
+    world.log.say(made, "cancelled", occurred_at=time)
+    for told in (deidentified, world.last()):
+        document = rendered(at(told, time), world.release(told))
+        assert (document["timestamp"], "occurred_at" in document["data"]) == (shown, False)
+        with pytest.raises(UnrenderableError):
+            render(at(told, "some time last November"), world.release(told))
+
+
+def test_a_deidentified_referral_cannot_be_matched_with_a_permit_for_another_of_the_household(world: World) -> None:
+    head = world.log.refer(world.client, "outreach", "shelter", SEGMENTS, project="clinic")
+    of_head = at(world.last(), "2026-11-22T12:00:31.123456Z")
+    head_told = rendered(of_head, world.release(of_head))
+    world.client = world.log.client()
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    member = replace_dataclass(head, client_id=world.client, recipient=Recipient(organization="shelter"), version=0)
+    world.log.say(member, "requested", {"identity": SEGMENTS["identity"]})
+    of_member = at(world.last(), "2026-11-22T12:00:31.123456Z")
+    member_told = rendered(of_member, world.release(of_member))
+    assert (head_told["data"]["verdict"], member_told["data"]["verdict"]) == ("deidentified", "permit")
+    assert member_told["timestamp"] == "2026-11-22T12:00:31.123456Z"
+    assert member_told["data"]["referral_id"] == head.id
+    world.log.say(head, "cancelled")
+    of_status = world.last()
+    status_told = rendered(of_status, world.release(of_status))
+    said_of_every_referral = {"outreach", "shelter-placement", "Desk of outreach", "555-0100", "referral.requested"}
+    for told in (head_told, status_told):
+        assert values(told) & values(member_told) <= said_of_every_referral
+
+
+def at(told: Told, time: str) -> Told:
+    return replace(told, event=replace(told.event, time=time))
+
+
+def values(document: Any) -> set[str]:
+    """Every text in a message, wherever it stands; its numbers are counts of few, as are most referrals'."""
+    if isinstance(document, dict):
+        return {value for each in document.values() for value in values(each)}
+    if isinstance(document, list):
+        return {value for each in document for value in values(each)}
+    return {document} if isinstance(document, str) else set()
 
 
 def accepted(world: World, made: Made) -> Told:

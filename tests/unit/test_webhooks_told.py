@@ -1,11 +1,12 @@
 """What webhooks keeps of a decision, whom it tells, and what it asks the custodian."""
 
 import json
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
-from services.consent.asked import BoxKey, ReleaseAnswer, ReleaseRequest
+from services.consent.asked import BoxKey, Description, ReleaseAnswer, ReleaseRequest
 from services.webhooks.custodian import Release, ReleasedKey, release_request
 from services.webhooks.told import encode as write
 from services.webhooks.told import told_by, wants
@@ -56,10 +57,20 @@ def test_both_sides_of_the_custodians_address_understand_each_other(world: World
         known_as="referral",
         categories=["identity"],
         keys=[BoxKey(seq=1, category="identity", key="AA")],
+        obligations=["42-cfr-2.32"],
+        consents=[Description.model_validate(msgspec.to_builtins(each)) for each in told.decision.basis],
         reason=None,
     )
     release = msgspec.json.decode(answer.model_dump_json(), type=Release)
     assert (release.verdict, release.keys, release.lease_seconds) == ("permit", (ReleasedKey(1, "identity", "AA"),), 3)
+    assert (release.obligations, release.consents) == (("42-cfr-2.32",), told.decision.basis)
+
+
+def test_the_custodian_is_told_when_each_category_ends(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity", expires_at=datetime(2027, 1, 1, tzinfo=UTC))
+    world.log.grant(world.client, "outreach", "shelter", "notes")
+    world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    assert release_request(world.last(), 1, "webhook")["ends"] == {"identity": 1_798_761_600_000}
 
 
 def test_keys_and_bodies_have_no_representation(world: World) -> None:

@@ -1,0 +1,133 @@
+"""Writes the rows of decisions as the log is read: where an event stands, what was decided on it, what became of that.
+
+Every event passes here, so these statements are written by hand: one for all that a run of records says, and none
+through the mapper. They lock rows in one order, so that no two readers wait for each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.events import DataCategory
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+_PLACE: Final = text(
+    "INSERT INTO decisions (partition, source_offset, organization, referral_id, client_id, head, categories, withheld,"
+    " reached) SELECT partition, source_offset, organization, referral_id, client_id, head, '[]', '{}', false"
+    " FROM jsonb_to_recordset(CAST(:said AS jsonb)) AS said(partition int, source_offset bigint, organization text,"
+    "  referral_id text, client_id text, head boolean)"
+    " ON CONFLICT DO NOTHING"
+)
+_DECIDE: Final = text(
+    "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(:said AS jsonb)) AS said(partition int,"
+    "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb)),"
+    " locked AS MATERIALIZED (SELECT partition, source_offset, organization"
+    "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
+    "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
+    " UPDATE decisions AS d SET verdict = one.verdict, categories = one.categories, withheld = one.withheld"
+    " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
+    " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
+    " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head, reached"
+)
+# Several endpoints may get one decision, each as it was permitted at its moment: the first delivery counts.
+_DELIVER: Final = text(
+    "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(:said AS jsonb)) AS said(partition int,"
+    "  source_offset bigint, organization text, verdict text, categories jsonb, delivered_at timestamptz,"
+    "  reached boolean, stopped text)),"
+    " locked AS MATERIALIZED (SELECT partition, source_offset, organization, d.reached AS reached_before"
+    "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
+    "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
+    " UPDATE decisions AS d SET stopped = coalesce(one.stopped, d.stopped),"
+    "  released_verdict = coalesce(d.released_verdict, one.verdict),"
+    "  released_categories = coalesce(d.released_categories, one.categories),"
+    "  delivered_at = coalesce(d.delivered_at, one.delivered_at), reached = d.reached OR one.reached"
+    " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
+    " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
+    " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head,"
+    "  one.reached AND NOT one.reached_before AS reached"
+)
+
+
+class DecisionId(NamedTuple):
+    """A decision's id: the place of its event, and the organization told."""
+
+    partition: int
+    source_offset: int
+    organization: str
+
+
+class Noted(NamedTuple):
+    """What a decision is about; `reached`: a permit has reached the recipient, or does so for the first time."""
+
+    partition: int
+    source_offset: int
+    organization: str
+    referral_id: str
+    client_id: str
+    head: bool
+    reached: bool
+
+    @property
+    def decision_id(self) -> DecisionId:
+        """Which decision it is."""
+        return DecisionId(*self[:3])
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An event with boxes, for one recipient; `head`: it is about the head of household."""
+
+    partition: int
+    source_offset: int
+    organization: str
+    referral_id: str
+    client_id: str
+    head: bool
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the boundary decided."""
+
+    verdict: str
+    categories: Sequence[DataCategory]
+    withheld: Mapping[DataCategory, str]
+
+
+class Arrival(msgspec.Struct):
+    """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not."""
+
+    verdict: str | None = None
+    categories: Sequence[DataCategory] | None = None
+    delivered_at: str | None = None
+    reached: bool = False
+    stopped: str | None = None
+
+
+async def place(session: AsyncSession, places: Sequence[Place]) -> None:
+    """Make the rows of decisions to come; a late copy of an event changes nothing."""
+    if places:
+        await session.execute(_PLACE, {"said": _ENCODER.encode(places).decode()})
+
+
+async def decide(session: AsyncSession, said: Mapping[DecisionId, Outcome]) -> dict[DecisionId, Noted]:
+    """Note what was decided; return what each decision is about of which the event was read."""
+    return await _note(session, _DECIDE, said)
+
+
+async def deliver(session: AsyncSession, said: Mapping[DecisionId, Arrival]) -> dict[DecisionId, Noted]:
+    """Note what was delivered or held back, as `decide` does; `reached` of those that a permit reached by this."""
+    return await _note(session, _DELIVER, said)
+
+
+async def _note(
+    session: AsyncSession, statement: TextClause, said: Mapping[DecisionId, Outcome] | Mapping[DecisionId, Arrival]
+) -> dict[DecisionId, Noted]:
+    if not said:
+        return {}
+    rows = [{**decision_id._asdict(), **msgspec.structs.asdict(each)} for decision_id, each in said.items()]
+    found = await session.execute(statement, {"said": _ENCODER.encode(rows).decode()})
+    noted = [Noted(*row) for row in found]
+    return {each.decision_id: each for each in noted}
