@@ -82,9 +82,7 @@ class Relay:
         self._engine = new_engine(database_url, 2)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._sendable = asyncio.Event()
-        self._woken = asyncio.Event()
-        self._settleable = asyncio.Event()
+        self._sendable, self._woken, self._settleable = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._start_over()
 
     @asynccontextmanager
@@ -130,8 +128,7 @@ class Relay:
         self._acknowledged: list[Acknowledged] = []
         self._unsendable: list[tuple[OutboxRow, str]] = []
         self._producer_failed = False
-        self._more = True
-        self._woken.set()
+        self._wake()
 
     async def _listen(self, connection: psycopg.AsyncConnection) -> None:
         """Wake the relay when a row was put; raise as soon as the connection, and with it the lock, may be lost."""
