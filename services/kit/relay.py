@@ -27,9 +27,7 @@ IN_FLIGHT = 500  # rows
 HELD = 3 * IN_FLIGHT  # rows in memory: on their way, waiting for their lane, acknowledged and not yet deleted
 HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait
 CONNECTION_ANSWERS_WITHIN = 2.0  # seconds
-RETRY_AFTER = 0.5  # seconds
-GATHERED_FOR = 0.1  # seconds
-MEASURED_EVERY = 2.0  # seconds
+RETRY_AFTER, GATHERED_FOR, MEASURED_EVERY = 0.5, 0.1, 2.0  # seconds
 
 # The broker will refuse these records for ever.
 UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
@@ -201,13 +199,15 @@ class Relay:
 
     async def _settling(self) -> None:
         """Make the database know what became of the rows; together, where nobody waits to be told."""
-        while True:
-            await self._settleable.wait()
-            if not self._on_acknowledged:
-                await asyncio.sleep(GATHERED_FOR)
-            self._settleable.clear()
-            await self._settle()
-            self._woken.set()  # there may be room again
+        try:
+            while True:
+                await self._settleable.wait()
+                await asyncio.sleep(0 if self._on_acknowledged else GATHERED_FOR)
+                self._settleable.clear()
+                await self._settle()
+                self._woken.set()  # there may be room again
+        finally:
+            await self._settle()  # what is not settled now, the next relay sends again
 
     async def _settle(self) -> None:
         acknowledged, unsendable = self._acknowledged, self._unsendable
@@ -221,8 +221,8 @@ class Relay:
             # The log has them: try again rather than send them again.
             logs.get().warning("relay can't settle what the log acknowledged", **logs.describe(error))
             self._acknowledged[:0], self._unsendable[:0] = acknowledged, unsendable
-            await asyncio.sleep(RETRY_AFTER)
             self._settleable.set()
+            await asyncio.sleep(RETRY_AFTER)
         else:
             self._lanes.forget(done.row.id for done in acknowledged)
             for row, _ in unsendable:
