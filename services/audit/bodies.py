@@ -61,7 +61,11 @@ class Decision(Crossing):
 
 
 class Outcome(BaseModel):
-    """Where a delivery stands: the last thing that became of it, and of which attempt."""
+    """Where a delivery stands: the last thing that became of it, and of which attempt.
+
+    `consents` (ids) and `obligations` are what it rested on when it was sent; its message named them too. The line's
+    `basis` and `obligations` are what was decided before: consents may have been signed and revoked in between.
+    """
 
     channel: Literal["webhook", "inbox"]
     state: Literal["released", "started", "delivered", "failed", "withheld", "not_sent", "given_up"]
@@ -70,6 +74,8 @@ class Outcome(BaseModel):
     verdict: Literal["permit", "deidentified", "status", "closed", "withheld"]
     categories: list[DataCategory]
     reason: str | None = None
+    consents: list[str]
+    obligations: list[str]
 
 
 class Disclosure(Crossing):

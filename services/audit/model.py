@@ -38,6 +38,8 @@ def seen_by_auditor(decision: Decision, pseudonym: str) -> bodies.Decision:
 def seen_by(organization: str, decision: Decision, *, knows: bool) -> bodies.Decision:
     """An organization's own row: of the publisher, whole; of a recipient, what was delivered to it."""
     named = _names(organization, decision, knows=knows) | _parties(decision)
+    if not knows:  # to the millisecond it would be the time of the household's other members, told with their ids
+        named["at"] = decision.at.replace(second=0, microsecond=0)
     if decision.publisher == organization:
         return bodies.Decision(**named, **_decided(decision) | _said(decision), **_grounds(decision))
     return bodies.Decision(**named | _told(decision), categories=decision.told_categories)

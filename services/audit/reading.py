@@ -146,6 +146,8 @@ def _delivery_row(delivery: disclosures.Delivery) -> store.Row:
         "categories": list(delivery.categories),
         "at": datetime.fromisoformat(delivery.time),
         "reason": delivery.reason,
+        "consents": list(delivery.consents),
+        "obligations": list(delivery.obligations),
     }
 
 

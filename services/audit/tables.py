@@ -93,7 +93,10 @@ class Decision(Table, table=True):
 
 
 class Delivery(Table, table=True):
-    """One thing that became of a release, as the topic says it; `endpoint` is empty for a reading of the inbox."""
+    """One thing that became of a release, as the topic says it; `endpoint` is empty for a reading of the inbox.
+
+    `consents` and `obligations` are what it rested on when it was sent, which need not be its decision's.
+    """
 
     __tablename__ = "deliveries"
 
@@ -106,3 +109,5 @@ class Delivery(Table, table=True):
     categories: list[DataCategory] = Field(sa_type=_TEXTS)
     at: datetime = Field(sa_type=_MOMENT)
     reason: str | None = Field(default=None, sa_type=Text)
+    consents: list[str] = Field(default_factory=list, sa_type=_TEXTS)
+    obligations: list[str] = Field(default_factory=list, sa_type=_TEXTS)

@@ -29,8 +29,7 @@ HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait
 CONNECTION_ANSWERS_WITHIN = 2.0  # seconds
 RETRY_AFTER, GATHERED_FOR, MEASURED_EVERY = 0.5, 0.1, 2.0  # seconds
 
-# The broker will refuse these records for ever.
-UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)  # the broker refuses them for ever
 
 BACKLOG = Gauge("threshold_outbox_backlog", "Outbox rows not yet acknowledged by the log", ["service"])
 PARKED = Gauge("threshold_outbox_parked", "Aggregates parked because a row of theirs can't be sent: alarm", ["service"])
@@ -77,7 +76,7 @@ class Relay:
         url = make_url(database_url.get_secret_value())
         self._direct_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         # Its own connections: a burst of requests must not keep the relay from sending.
-        self._engine = new_engine(database_url, 2)
+        self._engine = new_engine(database_url, 3)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sendable, self._woken, self._settleable = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -207,7 +206,8 @@ class Relay:
                 await self._settle()
                 self._woken.set()  # there may be room again
         finally:
-            await self._settle()  # what is not settled now, the next relay sends again
+            async with asyncio.timeout(CONNECTION_ANSWERS_WITHIN):
+                await self._settle()  # or the next relay sends it again
 
     async def _settle(self) -> None:
         acknowledged, unsendable = self._acknowledged, self._unsendable

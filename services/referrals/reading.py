@@ -73,10 +73,8 @@ async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> 
         delivery = _DELIVERY.decode(record.value or b"")
         if delivery.state in _TELLING:
             _add(said.setdefault(_decision_id(delivery), Arrival()), delivery)
+    await _events_noted(session, said)
     rows = await noted.deliver(session, said)
-    if missing := {each: said[each] for each in said.keys() - rows.keys()}:
-        await _events_noted(session, missing)
-        rows |= await noted.deliver(session, missing)
     reached = [row for row in rows.values() if row.reached]
     if reached:
         views = Views(session, await store.locked_views(session, {row.referral_id for row in reached}))
@@ -121,15 +119,15 @@ async def _decided(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]
         for decision_id, (event, decision) in said
         if event is None or event.type in _TYPES_WITH_BOXES
     }
-    rows = await noted.decide(session, outcomes)
-    if missing := {each: outcomes[each] for each in outcomes.keys() - rows.keys()}:
-        await _events_noted(session, missing)
-        rows |= await noted.decide(session, missing)
-    return rows
+    await _events_noted(session, outcomes)
+    return await noted.decide(session, outcomes)
 
 
 async def _events_noted(session: AsyncSession, decisions: Iterable[DecisionId]) -> None:
-    """Wait until our reader of client-events has passed their events: a moment, since those were there first."""
+    """Wait until our reader of client-events has passed their events: a moment, since those were there first.
+
+    Before anything is locked: what another reader of ours waits for while this one waits must not be ours.
+    """
     ends: dict[int, int] = {}
     for each in decisions:
         ends[each.partition] = max(ends.get(each.partition, 0), each.source_offset + 1)

@@ -66,7 +66,9 @@ async def unsettled(session: AsyncSession, organization: str, referral_id: str) 
 
     To the originator, of what a recipient did; to a recipient, a permit of the head of household.
     """
-    moved = and_(col(View.client_id).is_(None), col(Referral.status_version) > col(View.version))
+    # After `closed` no word is due.
+    newer = and_(col(Referral.status_version) > col(View.version), col(View.state) == "open")
+    moved = and_(col(View.client_id).is_(None), newer)
     told_of_head = and_(col(View.name) != referral_id, col(View.permitted), ~col(View.reached))
     query = select(col(View.name)).join(Referral, col(Referral.id) == col(View.referral_id))
     query = query.where(col(View.organization) == organization, col(View.referral_id) == referral_id)

@@ -51,6 +51,11 @@ class Release(msgspec.Struct, frozen=True):
     lease_seconds: float = 0.0
     reason: str | None = None
 
+    @property
+    def relied_on(self) -> tuple[Basis, ...]:
+        """The consents without which less would cross."""
+        return tuple(each for each in self.consents if set(each.categories) & set(self.categories))
+
 
 class Settlement(Closed, frozen=True, kw_only=True):
     """What became of a release."""

@@ -144,7 +144,7 @@ class Inbox:
 
     async def _note(self, session: AsyncSession, reading: Reading) -> None:
         if reading.body is not None:
-            await inbox_items.say(session, reading.item, "released", reading.release)
+            await inbox_items.show(session, reading.item, reading.release)
         elif reading.unmade is not None:
             self._settlements.note(reading.release_id, "not_sent")
             await inbox_items.put_off(session, reading.item, reading.unmade, reading.release)

@@ -2,13 +2,13 @@
 
 An item of which no message can be made leaves its place, and comes back at the end of the inbox when it is due again,
 by the very schedule of deliveries. So it neither stops what comes after it nor lies behind its reader's cursor unread.
-Once it is given up it stays where it is: passed over, and tried again for whoever reads from an earlier cursor. Each
-time the log is told why, for its publisher and the audit; its reader is told nothing, since it may yet be withheld.
+Each time the log is told why, for its publisher and the audit; its reader is told nothing, since it may yet be withheld.
+Once the schedule is used up it is given up for good: from then on every reader passes it over, and nobody is asked.
 """
 
 import random
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +17,7 @@ from sqlmodel import col
 from services.kit.database import now
 from services.webhooks import records
 from services.webhooks.custodian import Release
-from services.webhooks.model import Delivery, Said, State, Unmade, step
+from services.webhooks.model import RETRY_SCHEDULE, Delivery, Said, State, Unmade, step
 from services.webhooks.store import LOCK_DECISIONS
 from services.webhooks.tables import Decision
 from services.webhooks.told import Told, decode
@@ -37,7 +37,7 @@ _BRING_BACK: Final = text(
 
 @dataclass(frozen=True)
 class Item:
-    """A decision about to be read; `attempt` counts the readings, `failures` those without a message."""
+    """A decision about to be read; `attempt` counts the readings, `failures` those without a message since the last."""
 
     number: int
     position: int
@@ -52,6 +52,7 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
         select(col(Decision.number))
         .where(col(Decision.organization) == organization, col(Decision.position) > position)
         .where(col(Decision.inbox_withheld).is_(False), col(Decision.inbox_due_at).is_(None))
+        .where(col(Decision.inbox_failures) < len(RETRY_SCHEDULE))  # the rest is given up: see model.step
         .order_by(col(Decision.position))
         .limit(limit)
     )
@@ -67,10 +68,16 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
     return sorted(items, key=lambda item: item.position)
 
 
+async def show(session: AsyncSession, item: Item, release: Release | None) -> None:
+    """Tell the log that an item goes out. Now that it could be made, later failures have the whole schedule again."""
+    if item.failures:
+        await _change(session, item, inbox_failures=0)
+    await say(session, item, "released", release)
+
+
 async def withhold(session: AsyncSession, item: Item, release: Release | None) -> None:
     """Keep an item back for ever, and tell the log."""
-    statement = update(Decision).where(col(Decision.number) == item.number).values(inbox_withheld=True)
-    await session.execute(statement.execution_options(synchronize_session=False))
+    await _change(session, item, inbox_withheld=True)
     await say(session, item, "withheld", release)
 
 
@@ -80,9 +87,7 @@ async def put_off(session: AsyncSession, item: Item, unmade: Unmade, release: Re
     read = Delivery(State.SENDING, at, item.attempt, item.failures)
     done = step(read, unmade, at, random.random())  # noqa: S311 - spreads retries, hides nothing
     due_at = done.delivery.due_at if done.delivery.state is State.PENDING else None
-    values = {"inbox_failures": done.delivery.failures, "inbox_due_at": due_at}
-    statement = update(Decision).where(col(Decision.number) == item.number).values(values)
-    await session.execute(statement.execution_options(synchronize_session=False))
+    await _change(session, item, inbox_failures=done.delivery.failures, inbox_due_at=due_at)
     for said in done.said:
         await say(session, item, said, release, unmade.reason)
 
@@ -103,9 +108,12 @@ async def say(
         channel="inbox",
         attempt=item.attempt,
         at=await now(session),
-        verdict=release.verdict if release else item.told.verdict,
-        categories=release.categories if release else (),
-        release_id=release.release_id if release else None,
+        release=release,
         reason=reason or (release.reason if release else None),
     )
     await records.put(session, item.told, said)
+
+
+async def _change(session: AsyncSession, item: Item, **values: Any) -> None:
+    statement = update(Decision).where(col(Decision.number) == item.number).values(values)
+    await session.execute(statement.execution_options(synchronize_session=False))

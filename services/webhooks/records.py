@@ -3,33 +3,34 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
 from schemas.disclosures import Delivery
-from schemas.events import DataCategory
 from services.kit import outbox
-from services.webhooks.custodian import Channel, ReleaseVerdict
+from services.webhooks.custodian import Channel, Release
 from services.webhooks.told import Told
 
 TOPIC: Final = "deliveries"
 _ID_CHARACTERS: Final = 32
+_SENT: Final = frozenset({"released", "delivered"})
 
 
 @dataclass(frozen=True)
 class Said:
-    """What there is to say of one attempt; without an endpoint, of a reading of the inbox."""
+    """What there is to say of one attempt, and what was released for it; without an endpoint, of a reading of the inbox.
+
+    `release` is None where there was none, or where the attempt was cut off and nobody knows what it had.
+    """
 
     state: Literal["released", "delivered", "failed", "withheld", "not_sent", "given_up"]
     channel: Channel
     attempt: int
     at: datetime
-    verdict: ReleaseVerdict
+    release: Release | None = None
     endpoint_id: str | None = None
-    categories: tuple[DataCategory, ...] = ()
-    release_id: str | None = None
     reason: str | None = None
 
 
@@ -46,6 +47,7 @@ async def put(session: AsyncSession, told: Told, said: Said) -> None:
 
 def delivery(told: Told, said: Said) -> Delivery:
     """Make the record; its id is the same whenever the same is said again."""
+    release = said.release or Release(None, told.verdict)
     return Delivery(
         id=_id(told.id, said),
         decision_id=told.id,
@@ -54,13 +56,21 @@ def delivery(told: Told, said: Said) -> Delivery:
         channel=said.channel,
         attempt=said.attempt,
         state=said.state,
-        verdict=said.verdict,
+        verdict=release.verdict,
         time=said.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         endpoint_id=said.endpoint_id,
-        categories=said.categories,
-        release_id=said.release_id,
+        categories=release.categories,
+        release_id=release.release_id,
         reason=said.reason,
+        **_grounds(said.state, release),
     )
+
+
+def _grounds(state: str, release: Release) -> dict[str, Any]:
+    """What it rested on when it was sent: no more than its message tells, which is nothing of it but in a permit."""
+    if state not in _SENT or release.verdict != "permit":
+        return {}
+    return {"consents": tuple(each.id for each in release.relied_on), "obligations": release.obligations}
 
 
 def _id(decision_id: str, said: Said) -> str:

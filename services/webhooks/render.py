@@ -166,10 +166,9 @@ def _consents(release: Release, shared: Shared) -> list[Consent]:
 
     Of each no more categories than are shared; together no fewer: nothing goes out without the consent it rests on.
     """
-    relied_on = [each for each in release.consents if set(each.categories) & set(shared)]
-    if not set(shared) - {"need"} <= {category for each in relied_on for category in each.categories}:
+    if not set(shared) - {"need"} <= {category for each in release.relied_on for category in each.categories}:
         raise UnrenderableError("a category without its consent")
-    return [_consent(each, shared) for each in relied_on]
+    return [_consent(each, shared) for each in release.relied_on]
 
 
 def _consent(basis: Basis, shared: Shared) -> Consent:

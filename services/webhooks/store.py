@@ -258,9 +258,7 @@ def _said(job: Job, ended: Ended, said: model.Said, at: datetime) -> records.Sai
         channel="webhook",
         attempt=job.delivery.attempt,
         at=at,
+        release=release,
         endpoint_id=job.endpoint_id,
-        verdict=release.verdict if release else job.told.verdict,
-        categories=release.categories if release else (),
-        release_id=release.release_id if release else None,
         reason=release.reason if withheld and release else _error(ended.event),
     )

@@ -39,7 +39,8 @@ class Endpoint(Table, table=True):
 class Decision(Table, table=True):
     """What one organization is told: an item of its inbox, in the order of `position`; `told` is a Told.
 
-    `inbox_due_at`: until then it stands in no inbox, because no message could be made of it, `inbox_failures` times.
+    `inbox_due_at`: until then it stands in no inbox, because no message could be made of it, `inbox_failures` times
+    in a row. As often as the schedule has attempts, and it stands in none ever again.
     """
 
     __tablename__ = "decisions"

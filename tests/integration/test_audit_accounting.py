@@ -52,7 +52,8 @@ async def test_it_tells_when_what_went_to_whom_and_why(audit: Audited) -> None:
         (OUTREACH, ["identity"], "written")
     ]
     outcome = {"channel": "webhook", "state": "delivered", "at": DELIVERED_AT, "attempt": 1, "reason": None}
-    assert line["deliveries"] == [outcome | {"verdict": "permit", "categories": ["identity", "need"]}]
+    rested_on: dict[str, list[str]] = {"consents": [], "obligations": []}
+    assert line["deliveries"] == [outcome | rested_on | {"verdict": "permit", "categories": ["identity", "need"]}]
     assert len(line["agreements"]) == 1
 
     [received] = await audit.accounting(SHELTER, client_of(answer))
@@ -60,6 +61,27 @@ async def test_it_tells_when_what_went_to_whom_and_why(audit: Audited) -> None:
     assert {name: received[name] for name in ("id", "client_id", "categories", "basis", "deliveries")} == {
         name: line[name] for name in ("id", "client_id", "categories", "basis", "deliveries")
     }
+
+
+async def test_it_tells_what_was_decided_on_and_what_was_sent_on(audit: Audited) -> None:
+    client = audit.world.client()
+    decided_on = audit.world.grant(client, OUTREACH, SHELTER, "identity")
+    audit.world.refer(client, OUTREACH, SHELTER, BOXES)
+    answer, told = audit.world.answers[-1], ("permit", "identity", "need")
+    audit.becomes(answer, SHELTER, "failed", *told)
+    sent_on = audit.world.grant(client, OUTREACH, SHELTER, "identity")  # and the first is revoked before the retry
+    rested_on = {"consents": (sent_on,), "obligations": ("do-not-enter-in-hmis",)}
+    audit.becomes(answer, SHELTER, "delivered", *told, attempt=2, **rested_on)
+    audit.becomes(answer, SHELTER, "given_up", *told, endpoint_id="endpoint-2", attempt=9)
+    await audit.catch_up()
+    [line] = await audit.accounting(OUTREACH, client)
+    assert [basis["id"] for basis in line["basis"]] == [decided_on]
+    assert [(each["consents"], each["obligations"]) for each in line["deliveries"]] == [
+        ([sent_on], ["do-not-enter-in-hmis"]),
+        ([], []),
+    ]
+    [received] = await audit.accounting(SHELTER, client)
+    assert received["deliveries"] == line["deliveries"][:1]
 
 
 async def test_it_is_for_the_parties_that_know_the_client(audit: Audited) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,6 +17,8 @@ from schemas.events import Party, Recipient, Referral, ReferralData
 from services.kit.broker import Record
 from services.kit.database import CONNECT_ARGUMENTS, Database, _configuration, migrate
 from services.kit.keys import random_id
+from services.kit.reader import Apply
+from services.kit.waiting import until
 from services.referrals import noted, reading, store
 from services.referrals.noted import Place
 from tests.conftest import Databases
@@ -145,6 +147,37 @@ async def test_decisions_of_several_partitions_are_read_together(database: Datab
     await of.apply("mother decided", "child decided")
     await of.apply("child reached", "mother reached")
     assert await of.listed() == [of.id]
+
+
+@pytest.mark.parametrize("read", [reading.apply_disclosures, reading.apply_deliveries])
+async def test_a_reader_that_waits_holds_nothing_that_another_may_wait_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch, read: Apply
+) -> None:
+    """Two that each held what the other waits for would end the process."""
+    early, late = Household(database, 1), Household(database, 1000)
+    await early.note()
+    waits = asyncio.Event()
+
+    async def telling(check: Callable[[], Awaitable[bool | None]], seconds: float) -> bool | None:
+        waits.set()
+        return await until(check, seconds)
+
+    monkeypatch.setattr(reading, "until", telling)
+    decided = read is reading.apply_disclosures
+    records = [early._record(CHILD, decided=decided), late._record(MOTHER, decided=decided)]
+    reader = asyncio.create_task(_applied(database, read, records))
+    await asyncio.wait_for(waits.wait(), 10)
+    async with database.transaction() as session:
+        locked = await session.execute(text("SELECT 1 FROM decisions FOR UPDATE NOWAIT"))
+        assert len(locked.all()) == 2
+    await late.note()
+    await stand(database, 1001)
+    await reader
+
+
+async def _applied(database: Database, read: Apply, records: Sequence[Record]) -> None:
+    async with database.transaction() as session:
+        await read(session, records)
 
 
 async def stand(database: Database, offset: int) -> None:

@@ -121,25 +121,32 @@ async def test_what_cannot_be_made_stops_nothing_and_comes_again_later(town: Hoo
 
     (late,) = await wait_until_async(rest, what="the item to come again, behind the cursor that had passed its place")
     assert late["data"]["client_id"] == made[1].client_id
+    assert town.rows("SELECT DISTINCT inbox_failures FROM decisions WHERE organization = %s", pair[1]) == [(0,)]
     everything = (await read(town, pair[1]))["items"]
     assert [item["data"]["client_id"] for item in everything] == [made[one].client_id for one in (0, 2, 1)]
 
 
-async def test_what_can_never_be_made_is_given_up_and_still_there_for_who_reads_again(town: Hooked) -> None:
+@pytest.mark.parametrize("reason", UNMADE)
+async def test_what_can_never_be_made_is_given_up_for_good(town: Hooked, reason: str) -> None:
     pair = town.pair()
     made = town.referral(pair)
-    town.custodian.rules[made.client_id] = UNMADE["unrenderable"]
+    town.custodian.rules[made.client_id] = UNMADE[reason]
     await town.publish()
     await wait_until_async(lambda: decided(town, pair[1], 1), what="the item")
     town.do("UPDATE decisions SET inbox_failures = %s WHERE organization = %s", len(RETRY_SCHEDULE) - 1, pair[1])
-    assert await read(town, pair[1]) == {"items": [], "next": None}
-    records = await town.wait_told(made.client_id, "not_sent", "given_up")
-    assert {record.reason for record in records} == {"unrenderable"}
-    await wait_until_async(
-        lambda: town.custodian.settlements(made.client_id) == [["not_sent"]], what="it to be settled"
-    )
+    for _ in range(3):
+        assert await read(town, pair[1]) == {"items": [], "next": None}
+    assert len(town.custodian.of(made.client_id)) == 1, "not asked for again"
+    released = [["not_sent"]] if reason == "unrenderable" else []
+    await wait_until_async(lambda: town.custodian.settlements(made.client_id) == released, what="it to be settled")
     town.custodian.rules.clear()
-    assert [item["data"]["client_id"] for item in (await read(town, pair[1]))["items"]] == [made.client_id]
+    later = town.referral(pair)
+    await town.publish()
+    (item,) = await arrived(town, pair[1], 1)
+    assert item["data"]["client_id"] == later.client_id
+    await town.wait_told(later.client_id, "released", "delivered")  # so whatever was said before it is on the log
+    records = await town.told(made.client_id)
+    assert [(record.state, record.reason) for record in records] == [("not_sent", reason), ("given_up", reason)]
 
 
 async def test_an_inbox_of_nothing_but_withheld_looks_empty(town: Hooked) -> None:
@@ -169,6 +176,7 @@ async def test_each_reading_is_released_and_settled(town: Hooked) -> None:
     )
     records = await town.wait_told(made.client_id, "released", "delivered", "released", "delivered")
     assert [record.verdict for record in records] == ["permit", "permit", "deidentified", "deidentified"]
+    assert [record.consents for record in records] == [(f"consent of {made.client_id}",)] * 2 + [()] * 2
 
 
 async def test_a_status_in_the_inbox_may_be_closed(town: Hooked) -> None:

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Databases
-from tests.support.custodian import UNMADE, nothing, only_the_need
+from tests.support.custodian import UNMADE, nothing, on_a_later_consent, only_the_need
 from tests.support.hooked import Hooked, hooked
 from tests.support.waiting import wait_until_async
 
@@ -56,6 +56,24 @@ async def test_a_failure_is_tried_again_with_the_same_id_and_asked_for_again(tow
         lambda: [each[-1:] for each in town.custodian.settlements(made.client_id)] == [["failed"], ["delivered"]],
         what="both releases to be settled",
     )
+
+
+async def test_the_log_is_told_which_consents_a_message_rested_on_when_it_was_sent(town: Hooked) -> None:
+    pair = town.pair()
+    endpoint = await town.endpoint(pair[1])
+    endpoint.desk.answers = [(503, {})]
+    made = town.referral(pair)
+    await town.publish()
+    await town.delivery(endpoint, "pending")
+    town.custodian.rules[made.client_id] = on_a_later_consent
+    town.do("UPDATE deliveries SET due_at = now() WHERE endpoint_id = %s", endpoint.id)
+    first, second = await endpoint.desk.wait(2)
+    later = f"later consent of {made.client_id}"
+    assert [sent.data["consent"][0]["id"] for sent in (first, second)] == [f"consent of {made.client_id}", later]
+    failed, delivered = await town.wait_told(made.client_id, "failed", "delivered")
+    assert (failed.consents, failed.obligations) == ((), ())
+    assert (delivered.consents, delivered.obligations) == ((later,), ("do-not-enter-in-hmis",))
+    assert set(delivered.obligations) <= set(second.data["obligations"])
 
 
 @pytest.mark.parametrize("reason", UNMADE)
