@@ -17,19 +17,21 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.kit import logs, outbox
 from services.kit.broker import LogProducer, Placed, UnsendableError
-from services.kit.database import CONNECT_SECONDS, new_engine
+from services.kit.database import new_engine
 from services.kit.ending import die_if_failed
 from services.kit.lanes import Lanes
-from services.kit.outbox import CHANNEL, OutboxRow
+from services.kit.leadership import CONNECTION_ANSWERS_WITHIN, leadership, notices
+from services.kit.outbox import OutboxRow
 from services.kit.topics import Topic
 
 IN_FLIGHT = 500  # rows
 HELD = 3 * IN_FLIGHT  # rows in memory: on their way, waiting for their lane, acknowledged and not yet deleted
-HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait
-CONNECTION_ANSWERS_WITHIN = 2.0  # seconds
-RETRY_AFTER, GATHERED_FOR, MEASURED_EVERY = 0.5, 0.1, 2.0  # seconds
+RETRY_AFTER = 0.5  # seconds
+GATHERED_FOR = 0.1  # seconds
+MEASURED_EVERY = 2.0  # seconds
 
-UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)  # the broker refuses them for ever
+# The broker will refuse these records for ever.
+UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 
 BACKLOG = Gauge("threshold_outbox_backlog", "Outbox rows not yet acknowledged by the log", ["service"])
 PARKED = Gauge("threshold_outbox_parked", "Aggregates parked because a row of theirs can't be sent: alarm", ["service"])
@@ -80,6 +82,7 @@ class Relay:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sendable, self._woken, self._settleable = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._ending = False
         self._start_over()
 
     @asynccontextmanager
@@ -90,15 +93,17 @@ class Relay:
         try:
             yield self
         finally:
+            self._ending = True
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
             await self._engine.dispose()
 
     async def _run(self) -> None:
-        while True:
+        while not self._ending:  # a group whose connection is lost as it is cancelled does not tell of the latter
             try:
-                async with self._leadership() as connection, asyncio.TaskGroup() as tasks:
+                async with leadership(self._direct_url) as connection, asyncio.TaskGroup() as tasks:
+                    self._start_over()
                     tasks.create_task(self._listen(connection))
                     tasks.create_task(self._measure())
                     tasks.create_task(self._fetching())
@@ -108,18 +113,6 @@ class Relay:
                 logs.get().warning("relay lost its database connection", **logs.describe(lost.exceptions[0]))
             await asyncio.sleep(RETRY_AFTER)
 
-    @asynccontextmanager
-    async def _leadership(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """Wait until this relay is the only one. The lock lives as long as the connection, which `_listen` watches."""
-        connection = await psycopg.AsyncConnection.connect(
-            self._direct_url, autocommit=True, connect_timeout=CONNECT_SECONDS
-        )
-        async with connection:
-            await connection.execute("SELECT pg_advisory_lock(hashtextextended('outbox relay', 0))")
-            await connection.execute(f"LISTEN {CHANNEL}")
-            self._start_over()
-            yield connection
-
     def _start_over(self) -> None:
         self._lanes = Lanes(IN_FLIGHT)
         self._acknowledged: list[Acknowledged] = []
@@ -128,13 +121,8 @@ class Relay:
         self._wake()
 
     async def _listen(self, connection: psycopg.AsyncConnection) -> None:
-        """Wake the relay when a row was put; raise as soon as the connection, and with it the lock, may be lost."""
-        while True:
-            async for _ in connection.notifies(timeout=HEARTBEAT):
-                self._wake()
-            self._wake()  # for a notice that was lost
-            async with asyncio.timeout(CONNECTION_ANSWERS_WITHIN):
-                await connection.execute("SELECT 1")
+        async for _ in notices(connection):
+            self._wake()
 
     def _wake(self) -> None:
         self._more = True
