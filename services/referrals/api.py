@@ -89,7 +89,10 @@ async def add_segments(
 async def create_transition(
     name: str, body: NewTransition, request: Request, caller: Writer, once: Once
 ) -> ReferralStatusView:
-    """Move a referral to its next status: the originator cancels, the recipient does all the rest."""
+    """Move a referral to its next status: the originator cancels, the recipient does all the rest.
+
+    A recipient moves it under the name by which it was told of the head of household.
+    """
 
     async def move(session: AsyncSession) -> ReferralStatusView:
         return await lifecycle.transition(session, caller, name, body)
