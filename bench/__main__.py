@@ -22,7 +22,8 @@ Each section names the command that wrote it. Machines are shared and noisy: quo
 async def main(names: list[str]) -> None:
     """Run the measurements named, all by default; the sections of the others stay as they are."""
     old = RESULTS.read_text().removeprefix(HEAD).split("\n## ") if RESULTS.exists() else []
-    sections = {name: text for text in (part.lstrip("# ") for part in old) for name in MEASUREMENTS if f"python -m bench {name}`" in text}
+    parts = [part.lstrip("# ") for part in old]
+    sections = {name: text for text in parts for name in MEASUREMENTS if f"python -m bench {name}`" in text}
     for name in names or list(MEASUREMENTS):
         sections[name] = (await MEASUREMENTS[name]()).removeprefix("## ")
         print("##", sections[name], sep=" ")
