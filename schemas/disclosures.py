@@ -88,7 +88,11 @@ class Disclosure(Closed, frozen=True):
 
 
 class Delivery(Closed, frozen=True):
-    """What became of one release at one endpoint or inbox; states only move forward."""
+    """What became of one release at one endpoint or inbox; states only move forward.
+
+    Of a permit that was sent: `consents`, the ids of those it rested on then, and `obligations`, as the custodian
+    answered both. The decision on the log may have rested on others.
+    """
 
     id: Identifier
     decision_id: Annotated[str, Meta(min_length=3, max_length=160)]
@@ -103,3 +107,5 @@ class Delivery(Closed, frozen=True):
     categories: tuple[DataCategory, ...] = ()
     release_id: Identifier | None = None
     reason: Identifier | None = None
+    consents: tuple[Identifier, ...] = ()
+    obligations: tuple[str, ...] = ()

@@ -2,13 +2,13 @@
 
 An item of which no message can be made leaves its place, and comes back at the end of the inbox when it is due again,
 by the very schedule of deliveries. So it neither stops what comes after it nor lies behind its reader's cursor unread.
-Each time the log is told why, for its publisher and the audit; its reader is told nothing, since it may yet be withheld.
-Once the schedule is used up it is given up for good: from then on every reader passes it over, and nobody is asked.
+Once the schedule is used up it is given up for good: every reader passes it over, and the custodian is not asked again.
+Each time the log is told why, for its publisher and the audit; its reader is told nothing: it might have been withheld.
 """
 
 import random
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -114,6 +114,6 @@ async def say(
     await records.put(session, item.told, said)
 
 
-async def _change(session: AsyncSession, item: Item, **values: Any) -> None:
+async def _change(session: AsyncSession, item: Item, **values: object) -> None:
     statement = update(Decision).where(col(Decision.number) == item.number).values(values)
     await session.execute(statement.execution_options(synchronize_session=False))

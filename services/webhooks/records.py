@@ -20,9 +20,9 @@ _SENT: Final = frozenset({"released", "delivered"})
 
 @dataclass(frozen=True)
 class Said:
-    """What there is to say of one attempt, and what was released for it; without an endpoint, of a reading of the inbox.
+    """What there is to say of one attempt; without an endpoint, of a reading of the inbox.
 
-    `release` is None where there was none, or where the attempt was cut off and nobody knows what it had.
+    `release` is None where there was none, or where the attempt was cut off and nobody knows which.
     """
 
     state: Literal["released", "delivered", "failed", "withheld", "not_sent", "given_up"]

@@ -70,8 +70,8 @@ async def test_it_tells_what_was_decided_on_and_what_was_sent_on(audit: Audited)
     answer, told = audit.world.answers[-1], ("permit", "identity", "need")
     audit.becomes(answer, SHELTER, "failed", *told)
     sent_on = audit.world.grant(client, OUTREACH, SHELTER, "identity")  # and the first is revoked before the retry
-    rested_on = {"consents": (sent_on,), "obligations": ("do-not-enter-in-hmis",)}
-    audit.becomes(answer, SHELTER, "delivered", *told, attempt=2, **rested_on)
+    obligations = ("do-not-enter-in-hmis",)
+    audit.becomes(answer, SHELTER, "delivered", *told, attempt=2, consents=(sent_on,), obligations=obligations)
     audit.becomes(answer, SHELTER, "given_up", *told, endpoint_id="endpoint-2", attempt=9)
     await audit.catch_up()
     [line] = await audit.accounting(OUTREACH, client)

@@ -88,6 +88,13 @@ def on_no_consent(asked: Asked) -> Answer:
     return as_decided(asked) | {"consents": []}
 
 
+def on_a_later_consent(asked: Asked) -> Answer:
+    """Permit what was decided, on a consent that the boundary had not seen, which obliges to more."""
+    answer = as_decided(asked)
+    later = _consent(asked, answer) | {"id": f"later consent of {asked.client_id}"}
+    return answer | {"consents": [later], "obligations": ["do-not-enter-in-hmis"]}
+
+
 UNMADE: Final[dict[str, Rule]] = {"not-released": refused, "unrenderable": on_no_consent}
 """Why no message can be made, and what the custodian answers then."""
 
