@@ -44,9 +44,9 @@ async def measure() -> str:
     ]
     remarks = (
         f"{len(records):,} records of {size:,.0f} bytes on average, on disk before the clock starts. The profile of a "
-        "step is flat: decoding, encoding and hashing of both records come first, then the calls of the rule, one by one "
-        "cheap, then Ed25519 of the signed records; the rest is Kafka's client. Of the memory most is imports and the "
-        "buffers of fetches."
+        "step is flat: decoding, encoding and hashing of both records come first, then the calls of the rule, one by "
+        "one cheap, then Ed25519 of the signed records; the rest is Kafka's client. Of the memory most is imports and "
+        "the buffers of fetches."
     )
     return section("python -m bench boundary", "Boundary and replay", rows, remarks)
 

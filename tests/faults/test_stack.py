@@ -1,18 +1,24 @@
 """The whole stack wounded at work: nothing is lost, nothing leaves after it was stopped."""
 
 import asyncio
+import random
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from services.kit.keys import random_id
+from services.consent.asked import LEASE_SECONDS
+from tests.support.answered import answered
+from tests.support.inbox_readers import READERS, Read, reading
 from tests.support.providers import Provider, Providers, found_community, referral
 from tests.support.receiver import receiving
+from tests.support.revoking import Crowd, Promise
+from tests.support.slow_receiver import SlowReceiver, receiving_slowly
 from tests.support.stack import StackProcess, started_stack
 from tests.support.waiting import wait_until_async
 
@@ -23,6 +29,8 @@ pytestmark = [
 ]
 
 CLIENTS = 30
+REFERRED = 48  # clients, of whom REVOKING revoke shortly before and after each of three kills
+REVOKING = 4
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +53,7 @@ async def test_kafka_webhooks_and_consent_killed_under_load_lose_nothing(
     referred = asyncio.gather(*[_refer_whatever_happens(outreach, shelter, client) for client in clients])
     for name in ("kafka", "webhooks", "consent"):
         await shelter.desk.wait(len(shelter.desk.received) + 1)
-        pid = wounded.kill(name)
-        await asyncio.to_thread(wounded.wait_restarted, name, pid)
-        await asyncio.to_thread(_wait_back, wounded, name)
+        await _restarted(wounded, name, wounded.kill(name))
         # Something to deliver after each wound, whatever of the first was already through.
         await _refer_whatever_happens(outreach, shelter, clients[0])
     ids = set(await referred)
@@ -57,6 +63,28 @@ async def test_kafka_webhooks_and_consent_killed_under_load_lose_nothing(
 
     await wait_until_async(all_told, what="every referral at the shelter", deadline=120)
     await _assert_one_id_per_message(shelter)
+
+
+async def test_a_receipt_holds_whatever_is_killed_while_clients_revoke(wounded: StackProcess) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    with receiving_slowly() as receiver:
+        crowd = await Crowd.of(await found_community(wounded, receiver), seed, count=REFERRED)
+        promises = await _revoked_amid_kills(wounded, crowd, receiver)
+        receiver.hurry.set()
+        await crowd.all_done(wounded)
+    crowd.print_account(promises)
+    assert crowd.missing() == [], "what was taken of a client who did not revoke arrives"
+    assert {len(ids) for ids in crowd.ids.values()} == {1}, "what comes again comes under the same id"
+    certain = [promise for promise in promises if promise.is_certain]
+    late = [promise.broken_by(crowd.requests) for promise in certain]
+    assert not any(late), f"sent after effective_at with nothing in doubt: {late}"
+    print(f"requests that a receipt waited for: {[len(one.waited_for(crowd.requests)) for one in certain]}")
+    pending = [crowd.still_to_be_attempted(wounded, promise) for promise in certain]
+    said_too_soon = [len(promise.too_soon(2.0).broken_by(crowd.requests)) for promise in certain]
+    print(f"0 late; late if said 2 s before it was recorded: {said_too_soon}; to be attempted at it: {pending}")
+    assert any(pending), "nothing was to be attempted any more: this shows nothing"
+    assert any(said_too_soon), "the check finds nothing even where there is something"
 
 
 async def test_a_sender_stopped_past_its_lease_sends_nothing_when_it_goes_on(
@@ -103,6 +131,69 @@ async def test_while_kafka_is_down_posts_answer_and_a_revocation_bites(wounded: 
     assert [message for message in shelter.heard(client) if message["data"]["verdict"] == "permit"][1:] == []
 
 
+async def test_what_is_read_once_an_agreement_is_said_to_be_suspended_tells_of_nobody(wounded: StackProcess) -> None:
+    async with receiving() as receiver:
+        town = await found_community(wounded, receiver)
+    # Nobody listens any more: all are told by the inbox alone.
+    await asyncio.gather(*[town.outreach.refer(town.shelter, client) for client in await _consenting(town)])
+    with reading(town.shelter) as pages:
+        await _more(pages, READERS, lambda page: page.is_identifying)
+        path = f"/agreements/{town.agreement}/suspension"
+        suspended = await town.shelter.post("governance", path, wait=15)
+        assert suspended["status"] == "suspended"
+        said = datetime.fromisoformat(suspended["suspended_at"]).timestamp()
+        await _more(pages, 2 * READERS, lambda page: page.asked > said and page.status == httpx.codes.OK)
+    identifying = [page for page in pages if page.is_identifying]
+    under_way = [round(page.began - said, 2) for page in identifying if page.began > said]
+    print(
+        f"{len(pages)} pages, {len(identifying)} that tell who; of these began so many s after `suspended`: {under_way}"
+    )
+    assert [page for page in identifying if page.asked > said] == []
+    assert all(late < LEASE_SECONDS for late in under_way), "what was asked for before, within its lease"
+    assert [page for page in identifying if page.asked > said - 3.0], (
+        "the check finds nothing even where there is something"
+    )
+
+
+async def _more(pages: list[Read], count: int, of_a_kind: Callable[[Read], bool]) -> None:
+    def read() -> bool:
+        return sum(map(of_a_kind, pages)) >= count
+
+    await wait_until_async(read, what=f"{count} pages")
+
+
+async def _revoked_amid_kills(stack: StackProcess, crowd: Crowd, receiver: SlowReceiver) -> list[Promise]:
+    """Let clients revoke shortly before and after each kill, while all are referred, and return what receipts say."""
+    async with crowd.referred():
+        for name in ("webhooks", "consent", "kafka"):
+            await crowd.more_came(crowd.chance.randint(16, 32))
+            receiver.answer_all()
+            await crowd.more_came(1)
+            await _revoked_between_release_and_request(stack, crowd)
+            await crowd.more_came(crowd.chance.randint(4, 12))
+            pid = stack.kill(name)
+            crowd.revoke_just_told(REVOKING)
+            await _restarted(stack, name, pid)
+        promises = await crowd.promises()
+        await crowd.more_came(1)
+    return promises
+
+
+async def _revoked_between_release_and_request(stack: StackProcess, crowd: Crowd) -> None:
+    """Hold the sender, with what was just released to it, until the log has the revocations; its lease goes on."""
+    stack.kill("webhooks", signal.SIGSTOP)
+    try:
+        crowd.revoke_next(REVOKING)
+        await crowd.recorded()
+    finally:
+        stack.kill("webhooks", signal.SIGCONT)
+
+
+async def _restarted(stack: StackProcess, name: str, old_pid: int) -> None:
+    await asyncio.to_thread(stack.wait_restarted, name, old_pid)
+    await asyncio.to_thread(_wait_back, stack, name)
+
+
 def _wait_back(stack: StackProcess, name: str) -> None:
     if name == "kafka":
         stack.wait_kafka()
@@ -117,20 +208,8 @@ async def _consenting(town: Providers, count: int = CLIENTS) -> list[str]:
 
 
 async def _refer_whatever_happens(outreach: Provider, shelter: Provider, client: str) -> str:
-    """Refer as a client program should: the same key again until there is an answer."""
-    key, body = random_id(), referral(shelter.id, client)
-
-    async def made() -> str | None:
-        try:
-            answer = await outreach.http.post(
-                f"{outreach.services['referrals']}/referrals", json=body, headers={"Idempotency-Key": key}
-            )
-        except httpx.TransportError:
-            return None
-        assert answer.status_code in {201, 503}, answer.text
-        return str(answer.json()["id"]) if answer.status_code == 201 else None
-
-    return await wait_until_async(made, what="a referral to be taken", deadline=90)
+    made = await answered(outreach, "referrals", "/referrals", referral(shelter.id, client), 201)
+    return str(made["id"])
 
 
 async def _assert_one_id_per_message(shelter: Provider) -> None:
