@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .cache/kafka/.jars-checked
 
-.PHONY: help setup lint test demo bench clean
+.PHONY: help setup lint test demo bench soak clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
+	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
 setup: $(DEPENDENCIES) $(PROJECT) $(JARS)
@@ -45,13 +46,16 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # whole stacks first, so that none is last alone
 
 demo: setup
 	$(BIN)/threshold demo $(if $(ONCE),--once)
 
 bench: setup
 	$(BIN)/python -m bench
+
+soak: setup
+	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

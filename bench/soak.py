@@ -103,6 +103,8 @@ async def soak(pairs: int, seed: int) -> bool:
             found = await _tally(rig.kafka, workload.root_fingerprint)
         finally:
             rig.end()
+            for why in rig.ended_alone:
+                say(f"ended by itself and was restarted: {why}")
     return _judged(pairs, seed, found, leaks, wounds)
 
 
@@ -135,7 +137,6 @@ async def _race(rig: TwoBoundaries, source: Iterator[Pair], pairs: int, seed: in
             told = await wounding
             await rig.caught_up(CAUGHT_UP_WITHIN)  # as the next one must, too
             say(f"{racers.raced:,} pairs, {racers.raced / (time.monotonic() - began):,.0f}/s: {told}")
-    say(f"all is decided; boundaries that ended by themselves and were restarted: {rig.ended_alone}")
     return wounds
 
 
