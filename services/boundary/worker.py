@@ -47,11 +47,11 @@ class Boundary:
             recovered = await asyncio.gather(*(recover(kafka, one, root, self._snapshots) for one in partitions))
         except LogMismatch as mismatch:
             die(str(mismatch))
-        for found in recovered:
-            partition, position = found.state.partition, found.state.next
-            self._held[partition] = Held(Fold(found.state), found.disclosures_next, position)
-            POSITION.labels(partition).set(position)
-        return {found.state.partition: found.state.next for found in recovered}
+        for found, saved_at in recovered:
+            partition = found.state.partition
+            self._held[partition] = Held(Fold(found.state), found.disclosures_next, saved_at)
+            POSITION.labels(partition).set(found.state.next)
+        return {found.state.partition: found.state.next for found, _ in recovered}
 
     async def _decide(self, run: Run) -> None:
         held = self._held.get(run.partition)

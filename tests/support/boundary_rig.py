@@ -19,9 +19,11 @@ from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Program
 from policy.state import PartitionState
 from policy.step import Fold
+from services.boundary.snapshots import Snapshots
 from services.kit import topics
 from services.kit.broker import Record as Stored
 from services.kit.broker import read_all
+from services.kit.keys import decode_private
 from tests.support.log import PARTITIONS, ROOT_FINGERPRINT
 from tests.support.waiting import wait_until_async
 
@@ -44,6 +46,12 @@ class BoundaryRig:
         self._broker = Kafka(home / "kafka", home / "kafka.log", settings.jars, port_base + 92, port_base + 93)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._secrets = generate_secrets() | {"THRESHOLD_ROOT_FINGERPRINT": root_fingerprint}
+
+    @property
+    def own_snapshots(self) -> Snapshots:
+        """The boundary's snapshots, read as it reads them."""
+        key = decode_private(self._secrets["THRESHOLD_BOUNDARY_ASSERTION_KEY"])
+        return Snapshots.of(self.snapshots, key, self._secrets["THRESHOLD_ROOT_FINGERPRINT"])
 
     async def start_broker(self) -> None:
         """Run the broker until it takes connections, with the topics as declared."""
