@@ -5,11 +5,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy.local.postgres import Postgres
 from tests.support.ports import free_port_base
+from tests.support.scheduling import StackSharing, scheduler
 from tests.support.shared_stack import SharedStack, TestRun, shared_stack
 from tests.support.stack import StackProcess, new_home
 
@@ -25,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if TEST_RUN in config.stash:
         config.stash[TEST_RUN].end()
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist there is nothing to schedule
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StackSharing | None:
+    return scheduler(config, log)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.ownership = 0
         self._given: dict[TP, deque[int]] = defaultdict(deque)  # the end of each run given out and not yet done
+        self._next: dict[TP, int] = {}  # what comes after the runs given out, since the last seek
         self._done: dict[TP, int] = {}  # everything below is durable in the output: what may be committed
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
@@ -91,18 +92,21 @@ class BatchConsumer(driver.Consumer):
         """Fetch, and give out one message for each partition's run."""
         if not self.flow_active:
             await self.wait(cast(Any, self.can_resume_flow))
-        # Read before the fetch: what was fetched under an ownership that has ended is dropped. That loses nothing,
-        # because Faust seeks (see seek_to_committed) before the flow resumes.
-        ownership = self.ownership
         fetched, _ = await self._wait_next_records(timeout)
         for tp, records in (fetched or {}).items():
-            if self.should_stop or not self.flow_active or self.ownership != ownership:
+            # A fetch can outlast a rebalance. What it brought may be from before the seek (see seek_to_committed), or
+            # from after it, and then nothing brings it again: it counts as far as it is what comes next now.
+            if not self.flow_active:
+                await self.wait(cast(Any, self.can_resume_flow))
+            if self.should_stop:
                 return
-            if records:
-                run = Run(tp.topic, tp.partition, ownership, records)
+            new = [record for record in records if record.offset >= self._next.get(tp, 0)]
+            if new and tp in self.assignment():
+                run = Run(tp.topic, tp.partition, self.ownership, new)
                 # Its offset is the last one, as Faust's own books want.
-                message: Any = self._to_message(tp, records[-1])
+                message: Any = self._to_message(tp, new[-1])
                 message.key, message.value = None, run
+                self._next[tp] = run.end
                 self._given[tp].append(run.end)
                 yield tp, message
 
@@ -110,10 +114,13 @@ class BatchConsumer(driver.Consumer):
         """Go where the app says that it stands; what was committed decides only if the app does not say."""
         assigned = self.assignment()
         if self.app.start_offsets is None:
-            return await super().seek_to_committed()
+            offsets = await super().seek_to_committed()
+            self._next = {tp: offset or 0 for tp, offset in offsets.items()}  # None where nothing was committed
+            return offsets
         starts = await self.app.start_offsets(frozenset(tp.partition for tp in assigned))
         offsets = {tp: starts[tp.partition] for tp in assigned}
         await self.seek_wait(offsets)
+        self._next = dict(offsets)
         return offsets
 
     async def wait_empty(self) -> None:

@@ -24,7 +24,6 @@ from tests.support.waiting import wait_until_async
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("faults-stack"),
     pytest.mark.timeout(240),
 ]
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +58,14 @@ class StackProcess:
 
     def start(self, deadline: float = START_WITHIN) -> None:
         """Run `threshold up` and return once stack.json is there; AssertionError with its output if it ends instead."""
+        launched = time.time()
         self.launch()
-        wait_until(lambda: self._stack_file.exists() or not self.is_running, what="stack.json", deadline=deadline)
-        assert self._stack_file.exists(), f"threshold up ended:\n{self.output()}"
+
+        def is_described() -> bool:  # one that a killed `threshold up` left does not count
+            return self._stack_file.exists() and self._stack_file.stat().st_mtime >= launched
+
+        wait_until(lambda: is_described() or not self.is_running, what="stack.json", deadline=deadline)
+        assert is_described(), f"threshold up ended:\n{self.output()}"
 
     def launch(self) -> None:
         """Run `threshold up` without waiting for it."""

@@ -1,7 +1,6 @@
 """Governance on a whole stack: who there is, what they may, and what the log says of it."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,26 +8,20 @@ import pytest
 from services.kit import keys
 from services.kit.auth import Scope, verify_access_token
 from tests.support.governance import PARTITIONS, Caller, controls, grant, is_problem, member, on_the_log, organization
-from tests.support.stack import StackProcess, started_stack
+from tests.support.stack import StackProcess
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def community() -> Iterator[StackProcess]:
-    with started_stack() as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def admin(community: StackProcess) -> Caller:
-    return Caller(community, **community.admin)
+def admin(running_stack: StackProcess) -> Caller:
+    return Caller(running_stack, **running_stack.admin)
 
 
 # --- tokens and credentials
 
 
-def test_a_credential_gives_tokens_that_every_service_can_verify(community: StackProcess, admin: Caller) -> None:
-    made, caller = member(community, admin, scopes=["referrals:read", "inbox:read"])
+def test_a_credential_gives_tokens_that_every_service_can_verify(running_stack: StackProcess, admin: Caller) -> None:
+    made, caller = member(running_stack, admin, scopes=["referrals:read", "inbox:read"])
     (key,) = caller.get("/.well-known/jwks.json").json()["keys"]
     assert (caller.granted["token_type"], caller.granted["expires_in"]) == ("Bearer", 600)
     public_key = keys.decode_public(key["x"])
@@ -36,8 +29,10 @@ def test_a_credential_gives_tokens_that_every_service_can_verify(community: Stac
     assert (principal.organization, principal.scopes) == (made, frozenset({Scope.REFERRALS_READ, Scope.INBOX_READ}))
 
 
-def test_a_wrong_secret_an_unknown_client_and_another_grant_are_refused(community: StackProcess, admin: Caller) -> None:
-    client_id, secret = community.admin["client_id"], community.admin["client_secret"]
+def test_a_wrong_secret_an_unknown_client_and_another_grant_are_refused(
+    running_stack: StackProcess, admin: Caller
+) -> None:
+    client_id, secret = running_stack.admin["client_id"], running_stack.admin["client_secret"]
     for wrong in (grant(client_id, "wrong"), grant("nobody", secret)):
         answer = admin.http.post("/oauth/token", data=wrong)
         is_problem(answer, 401, "invalid-client")
@@ -77,8 +72,8 @@ def test_an_organization_never_gets_the_administrators_scope(admin: Caller) -> N
     )
 
 
-def test_only_the_administrator_administers(community: StackProcess, admin: Caller) -> None:
-    made, caller = member(community, admin)
+def test_only_the_administrator_administers(running_stack: StackProcess, admin: Caller) -> None:
+    made, caller = member(running_stack, admin)
     body = {"id": "x", "name": "x", "kind": "provider", "victim_service_provider": False, "hipaa_covered": False}
     for answer in (
         caller.post("/organizations", body),
@@ -93,9 +88,9 @@ def test_only_the_administrator_administers(community: StackProcess, admin: Call
 
 
 def test_an_organization_with_its_projects_and_contacts_comes_to_every_partition(
-    community: StackProcess, admin: Caller
+    running_stack: StackProcess, admin: Caller
 ) -> None:
-    made, caller = member(community, admin, name="Harbor  ", victim_service_provider=True)
+    made, caller = member(running_stack, admin, name="Harbor  ", victim_service_provider=True)
     project = {"id": "p1", "name": "Shelter", "project_type": 1, "part2_program": True, "hmis_participation": "none"}
     contact = {"id": "c1", "name": "Front desk", "phone": "555-0100", "languages": ["en", "es"]}
     assert caller.post(f"/organizations/{made}/projects", project).json() == project | {"confidential": False}
@@ -104,11 +99,11 @@ def test_an_organization_with_its_projects_and_contacts_comes_to_every_partition
     assert (changed.json()["name"], changed.json()["victim_service_provider"]) == ("Harbor House", True)
 
     def is_everywhere() -> bool:
-        said = [control.organizations.get(made) for control in controls(community)]
+        said = [control.organizations.get(made) for control in controls(running_stack)]
         return all(each is not None and each.name == "Harbor House" for each in said)
 
     wait_until(is_everywhere, what="the organization on every partition")
-    (said, *others) = [control.organizations[made] for control in controls(community)]
+    (said, *others) = [control.organizations[made] for control in controls(running_stack)]
     assert all(other == said for other in others)
     assert (said.hipaa_covered, said.projects[0].part2_program, said.contacts[0].languages) == (
         True,
@@ -117,9 +112,9 @@ def test_an_organization_with_its_projects_and_contacts_comes_to_every_partition
     )
 
 
-def test_contacts_are_for_the_organization_itself(community: StackProcess, admin: Caller) -> None:
-    made, caller = member(community, admin)
-    other, stranger = member(community, admin)
+def test_contacts_are_for_the_organization_itself(running_stack: StackProcess, admin: Caller) -> None:
+    made, caller = member(running_stack, admin)
+    other, stranger = member(running_stack, admin)
     caller.post(f"/organizations/{made}/contacts", {"id": "c1", "name": "Front desk"})
     assert [contact["id"] for contact in caller.get(f"/organizations/{made}").json()["contacts"]] == ["c1"]
     assert stranger.get(f"/organizations/{made}").json()["contacts"] is None
@@ -194,19 +189,19 @@ def test_a_victim_service_provider_is_in_no_client_index(admin: Caller) -> None:
 # --- the process
 
 
-def test_everything_outlives_a_restart_and_the_log_begins_once(community: StackProcess, admin: Caller) -> None:
+def test_everything_outlives_a_restart_and_the_log_begins_once(running_stack: StackProcess, admin: Caller) -> None:
     made = organization(admin)
-    wait_until(lambda: on_the_log(community, made), what="the organization on the log")
-    killed = community.kill("governance")
-    community.wait_restarted("governance", killed)
-    community.wait_ready("governance")
+    wait_until(lambda: on_the_log(running_stack, made), what="the organization on the log")
+    killed = running_stack.kill("governance")
+    running_stack.wait_restarted("governance", killed)
+    running_stack.wait_ready("governance")
     assert admin.get(f"/organizations/{made}").status_code == 200
-    genesis = [control.genesis for control in controls(community)]
+    genesis = [control.genesis for control in controls(running_stack)]
     assert len({each.log_id for each in genesis if each is not None}) == 1
     assert [each.partition for each in genesis if each is not None] == list(range(PARTITIONS))
 
 
-def test_the_log_file_names_nobody(community: StackProcess, admin: Caller) -> None:
+def test_the_log_file_names_nobody(running_stack: StackProcess, admin: Caller) -> None:
     organization(admin, name="Canary House")
     admin.post("/organizations", {"id": "Canary House"})
-    assert "Canary" not in community.log("governance")
+    assert "Canary" not in running_stack.log("governance")

@@ -29,8 +29,6 @@ from tests.support.importing import (
 from tests.support.stack import started_stack
 from tests.support.waiting import wait_until_async
 
-pytestmark = pytest.mark.xdist_group("e2e-import")
-
 REFERRALS = 21  # of the sample's 9 openings, none of which names a location
 EVENTS = 22  # one for each member of the households
 DAMAGES = (
