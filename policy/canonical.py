@@ -23,8 +23,7 @@ def encode(value: object) -> bytes:
         encoded = _ENCODER.encode(value)
     except UnicodeEncodeError as error:
         raise NotCanonical("a lone surrogate") from error
-    if b"\\" in encoded and _NUL in encoded:  # also refuses a backslash before "u0000" in a text: nobody needs one
-        raise NotCanonical("a NUL character")
+    _refuse_nul(encoded)
     return encoded
 
 
@@ -36,8 +35,14 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """
     try:
         value = decoder.decode(raw)
-    except (UnicodeDecodeError, RecursionError) as error:
+        if _ENCODER.encode(value) != raw:
+            raise NotCanonical("another spelling of the same value")
+    except (UnicodeError, RecursionError) as error:
         raise NotCanonical("not UTF-8 JSON") from error
-    if encode(value) != raw:
-        raise NotCanonical("another spelling of the same value")
+    _refuse_nul(raw)
     return value
+
+
+def _refuse_nul(encoded: bytes) -> None:
+    if b"\\" in encoded and _NUL in encoded:  # also a backslash before "u0000" in a text: nobody needs one
+        raise NotCanonical("a NUL character")

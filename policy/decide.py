@@ -1,13 +1,18 @@
 """What of an event crosses to one party: the rule, with the history of the referral."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from policy.allowed import EPOCH, Allowed, allowed_under, excluded
-from policy.state import BY_ID, STRANGER, ClientState, ReferralState, Rules
-from schemas.disclosures import Basis, Decision, Verdict
-from schemas.events import DataCategory, HeldConsent, Party, Recipient
+from policy.consents import NONE
+from policy.control import Control
+from policy.regimes import rule
+from policy.state import BY_ID, STRANGER, ReferralState
+from schemas.disclosures import Basis, CallBack, Decision, Verdict
+from schemas.events import ClientConsents, DataCategory, Envelope, HeldConsent, Party, PurposeOfUse
 from schemas.records import BoxedEvent, ReferralEvents, ReferralRequested
 
 CLOSED = "closed"
@@ -46,11 +51,51 @@ def status_word(allowed: Allowed, status: str, known: int, told_originator: bool
     return status if permitted else CLOSED
 
 
-class Case(Struct, frozen=True):
-    """One event about to be decided: with the client's state, the rules in force and the time on the log."""
+class Rules:
+    """What follows from one control state alone, found once: control changes daily, events come by the thousand.
+
+    `rule` is `regimes.rule` under this control state. `unconsented` is the decision about a client who never said
+    anything, but for its reference. Both are bounded: a forged event can name whatever it likes.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.rule = lru_cache(maxsize=4096)(partial(rule, control))
+        self.unconsented = lru_cache(maxsize=16384)(self._unconsented)
+
+    def under(self, control: Control) -> "Rules":
+        """Itself while control is the same, else new."""
+        return self if control is self.control else Rules(control)
+
+    def _unconsented(
+        self,
+        publisher: Party,
+        recipient: Party,
+        purpose: PurposeOfUse,
+        boxed: tuple[DataCategory, ...],
+        requested: bool,
+        contact: str | None,
+    ) -> Decision:
+        allowed = allowed_under(self.rule(publisher, recipient, purpose), NONE, 0, boxed)
+        call_back = self.call_back(publisher.organization, contact)
+        return _released(allowed, boxed, requested, False, recipient, "requested", call_back)
+
+    def call_back(self, organization_id: str, contact_id: str | None) -> CallBack | None:
+        """The registered contact of an organization, as it is registered now."""
+        organization = self.control.organizations.get(organization_id)
+        for contact in organization.contacts if organization else ():
+            if contact.id == contact_id:
+                return CallBack(
+                    name=contact.name, phone=contact.phone, email=contact.email, languages=contact.languages
+                )
+        return None
+
+
+class Case(Struct, gc=False):
+    """One event about to be decided: with what the client said, the rules in force and the time on the log."""
 
     event: ReferralEvents
-    client: ClientState
+    consents: ClientConsents
     referral: ReferralState
     rules: Rules
     at: int
@@ -58,60 +103,66 @@ class Case(Struct, frozen=True):
 
 def decide(case: Case, position: int) -> Decision:
     """The decision for the referral's recipient at `position`; if a recipient published, for the originator."""
-    event, data, referral, client = case.event, case.event.data, case.referral, case.client
-    recipient, originator = data.recipients[position], data.referral.originator
-    party, found = case.rules.rule(originator, recipient, data.purpose)
+    recipient = case.event.data.recipients[position]
+    party = Party(organization=recipient.organization, project=recipient.project)
+    return replace(_decided(case, party, case.referral.known[position]), reference=recipient.reference)
+
+
+def _decided(case: Case, recipient: Party, known: int) -> Decision:
+    event, data, rules = case.event, case.event.data, case.rules
+    originator = data.referral.originator
     from_recipient = data.publisher.organization != originator.organization
-    told = originator if from_recipient else party
-    if referral.historical:
-        return _denied(told, recipient, "historical")
+    told = originator if from_recipient else recipient
+    if case.referral.historical:
+        return _denied(told, "historical")
     if isinstance(event, BoxedEvent):
-        boxed = _boxed(event)
-        allowed = allowed_under(found, client.consents, case.at, boxed)
-        return _release(case, recipient, told, boxed, allowed, referral.known[position])
-    if excluded(client.consents, told.organization, case.at):
-        return _denied(told, recipient, "excluded")
-    allowed = allowed_under(found, client.consents, case.at)
-    return _status(case, recipient, told, allowed, referral.known[position], from_recipient)
+        boxed, requested = _boxed(data.sealed), isinstance(event, ReferralRequested)
+        if case.consents is NONE:
+            return rules.unconsented(originator, recipient, data.purpose, boxed, requested, data.call_back)
+        allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at, boxed)
+        call_back = rules.call_back(originator.organization, data.call_back)
+        return _released(allowed, boxed, requested, known == BY_ID, told, data.referral.status, call_back)
+    if excluded(case.consents, told.organization, case.at):
+        return _denied(told, "excluded")
+    allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at)
+    return _status(allowed, told, data.referral.status, known, from_recipient)
 
 
-def _denied(
-    told: Party, recipient: Recipient, reason: str, withheld: dict[DataCategory, str] | None = None
+def _denied(told: Party, reason: str, withheld: dict[DataCategory, str] | None = None) -> Decision:
+    return Decision(recipient=told, verdict="deny", reasons=(reason,), withheld=withheld or {})
+
+
+def _boxed(sealed: tuple[Envelope, ...]) -> tuple[DataCategory, ...]:
+    if len(sealed) == 1:
+        return tuple(sealed[0].boxes)  # canonical, so in order
+    return tuple(sorted({category for envelope in sealed for category in envelope.boxes}))
+
+
+def _released(
+    allowed: Allowed,
+    boxed: tuple[DataCategory, ...],
+    requested: bool,
+    had_permit: bool,
+    told: Party,
+    status: str,
+    call_back: CallBack | None,
 ) -> Decision:
-    return Decision(
-        recipient=told, verdict="deny", reasons=(reason,), withheld=withheld or {}, reference=recipient.reference
-    )
-
-
-def _boxed(event: ReferralEvents) -> list[DataCategory]:
-    categories: set[DataCategory] = set()
-    for envelope in event.data.sealed:
-        categories.update(envelope.boxes)
-    return sorted(categories)
-
-
-def _release(
-    case: Case, recipient: Recipient, told: Party, boxed: list[DataCategory], allowed: Allowed, known: int
-) -> Decision:
-    requested = isinstance(case.event, ReferralRequested)
-    verdict, categories = release(requested, allowed, frozenset(boxed), known == BY_ID)
-    withheld = allowed.withheld
+    verdict, categories = release(requested, allowed, frozenset(boxed), had_permit)
+    withheld, permitted = allowed.withheld, verdict == "permit"
     if "need" in boxed and "need" not in categories:
         withheld = {**withheld, "need": _why_not_need(allowed)}
     if verdict == "deny":
-        return _denied(told, recipient, allowed.denial or "nothing-permitted", withheld)
-    data, permitted = case.event.data, verdict == "permit"
+        return _denied(told, allowed.denial or "nothing-permitted", withheld)
     return Decision(
         recipient=told,
         verdict=verdict,
         categories=tuple(sorted(categories)),
         withheld=withheld,
-        reference=recipient.reference,
         known_as="referral" if permitted else "reference",
-        status=data.referral.status if permitted else None,
-        call_back=case.rules.call_back(data.referral.originator.organization, data.call_back),
+        status=status if permitted else None,
+        call_back=call_back,
         agreements=_agreements(allowed, categories),
-        basis=basis(recipient.organization, allowed.grants),
+        basis=basis(told.organization, allowed.grants),
         obligations=obligations(allowed, categories) if permitted else (),
         not_after=_not_after(allowed.grants),
     )
@@ -121,16 +172,13 @@ def _why_not_need(allowed: Allowed) -> str:
     return allowed.denial or ("only-with-the-request" if allowed.need else "no-term")
 
 
-def _status(
-    case: Case, recipient: Recipient, told: Party, allowed: Allowed, known: int, told_originator: bool
-) -> Decision:
-    word = status_word(allowed, case.event.data.referral.status, known, told_originator)
+def _status(allowed: Allowed, told: Party, status: str, known: int, told_originator: bool) -> Decision:
+    word = status_word(allowed, status, known, told_originator)
     if word is None:
-        return _denied(told, recipient, allowed.denial or "not-known-to-recipient")
+        return _denied(told, allowed.denial or "not-known-to-recipient")
     return Decision(
         recipient=told,
         verdict="status",
-        reference=recipient.reference,
         known_as="referral" if told_originator or known == BY_ID else "reference",
         status=word,
         agreements=_agreements(allowed, allowed.categories),

@@ -5,12 +5,9 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from policy import consents
+from policy.consents import NONE
 from policy.control import Control
-from policy.regimes import Rule, rule
-from schemas.control import Organization
-from schemas.disclosures import CallBack
-from schemas.events import ClientConsents, Identifier, Party, PurposeOfUse, Recipient
+from schemas.events import ClientConsents, Identifier
 
 # How well a recipient knows a referral.
 STRANGER, BY_REFERENCE, BY_ID = 0, 1, 2
@@ -25,19 +22,24 @@ class ReferralState(Struct, kw_only=True, array_like=True):
     historical: bool = False  # once backfill, always
     known: bytes  # one byte a recipient: STRANGER, BY_REFERENCE or BY_ID
 
+    def knows(self, position: int, how_well: int) -> None:
+        """Let a recipient know the referral, at least as well as before."""
+        if how_well > self.known[position]:
+            self.known = self.known[:position] + bytes([how_well]) + self.known[position + 1 :]
 
-class ClientState(Struct, kw_only=True, array_like=True):
-    """One client: consents, referrals by id, and hashes of the last referral events."""
 
-    consents: ClientConsents = consents.NONE
+class ClientReferrals(Struct, kw_only=True, array_like=True):
+    """One client's referrals by id, and hashes of the last referral events."""
+
     referrals: dict[Identifier, ReferralState] = {}
     remembered: bytes = b""
 
     def remembers(self, event_hash: bytes) -> bool:
         """Whether an event with this hash was among the last 64; remembers it from now on."""
-        if event_hash[:16] in self.remembered:
+        start = event_hash[:16]
+        if start in self.remembered:
             return True
-        self.remembered = (self.remembered + event_hash[:16])[-_REMEMBERED_BYTES:]
+        self.remembered = (self.remembered + start)[-_REMEMBERED_BYTES:]
         return False
 
 
@@ -53,55 +55,30 @@ class PartitionState(Struct, kw_only=True):
     at: int = 0
     digest: bytes = bytes(32)
     control: Control = Control()
-    clients: dict[Identifier, bytes] = {}
+    consents: dict[Identifier, bytes] = {}
+    referrals: dict[Identifier, bytes] = {}
 
-    def client(self, client_id: str) -> ClientState:
-        """The client's state, empty before the first record; a change counts once it is `keep`t."""
-        packed = self.clients.get(client_id)
-        return ClientState() if packed is None else _CLIENT.decode(packed)
+    def consents_of(self, client_id: str) -> ClientConsents:
+        """The client's consents; `consents.NONE` itself if nothing was ever said."""
+        packed = self.consents.get(client_id)
+        return NONE if packed is None else _CONSENTS.decode(packed)
 
-    def keep(self, client_id: str, client: ClientState) -> None:
-        """Let this be the client's state."""
-        self.clients[client_id] = _pack(client)
+    def referrals_of(self, client_id: str) -> ClientReferrals:
+        """The client's referrals; a change counts once they are kept."""
+        packed = self.referrals.get(client_id)
+        return ClientReferrals() if packed is None else _REFERRALS.decode(packed)
 
+    def keep_consents(self, client_id: str, held: ClientConsents) -> None:
+        """Let these be the client's consents."""
+        self.consents[client_id] = _pack(held)
 
-_CLIENT = msgspec.msgpack.Decoder(ClientState)
-
-
-class Rules:
-    """What follows from one control state alone, found once: control changes daily, events come by the thousand."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        self._found: dict[tuple[str, str | None, str, str | None, PurposeOfUse], tuple[Party, Rule]] = {}
-        self._call_backs: dict[tuple[str, str | None], CallBack | None] = {}
-
-    def under(self, control: Control) -> "Rules":
-        """Itself while control is the same, else new."""
-        return self if control is self._control else Rules(control)
-
-    def rule(self, publisher: Party, recipient: Recipient, purpose: PurposeOfUse) -> tuple[Party, Rule]:
-        """The recipient as a party, and `regimes.rule` for it."""
-        key = (publisher.organization, publisher.project, recipient.organization, recipient.project, purpose)
-        found = self._found.get(key)
-        if found is None:
-            party = Party(organization=recipient.organization, project=recipient.project)
-            found = self._found[key] = (party, rule(self._control, publisher, party, purpose))
-        return found
-
-    def call_back(self, organization_id: str, contact_id: str | None) -> CallBack | None:
-        """The registered contact of an organization, as it is registered now."""
-        key = (organization_id, contact_id)
-        if key not in self._call_backs:
-            self._call_backs[key] = _call_back(self._control.organizations.get(organization_id), contact_id)
-        return self._call_backs[key]
+    def keep_referrals(self, client_id: str, known: ClientReferrals) -> None:
+        """Let these be the client's referrals."""
+        self.referrals[client_id] = _pack(known)
 
 
-def _call_back(organization: Organization | None, contact_id: str | None) -> CallBack | None:
-    for contact in organization.contacts if organization else ():
-        if contact.id == contact_id:
-            return CallBack(name=contact.name, phone=contact.phone, email=contact.email, languages=contact.languages)
-    return None
+_CONSENTS = msgspec.msgpack.Decoder(ClientConsents)
+_REFERRALS = msgspec.msgpack.Decoder(ClientReferrals)
 
 
 snapshot = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -1,19 +1,19 @@
 """One record in, one record out: folds a record into its partition's state and gives the disclosure that answers it."""
 
-import hashlib
 import struct
 from collections.abc import Iterable
-from operator import attrgetter
+from hashlib import sha256
 
 from msgspec.structs import replace
 
 from policy import canonical, consents, control
-from policy.decide import Case, decide
+from policy.answer import answer
+from policy.decide import Case, Rules, decide
 from policy.murmur2 import partition_of
-from policy.parse import Refused, check_key, check_signature, is_genesis, keys_in_doubt, parse, type_of
-from policy.state import BY_ID, BY_REFERENCE, ClientState, PartitionState, ReferralState, Rules
-from schemas.disclosures import Decision, DisclosedEvent, Disclosure
-from schemas.events import Envelope, ReferralData
+from policy.parse import Refused, check_key, check_signature, is_genesis, keys_in_doubt, parse
+from policy.state import BY_ID, BY_REFERENCE, STRANGER, ClientReferrals, PartitionState, ReferralState
+from schemas.disclosures import Decision
+from schemas.events import ReferralData
 from schemas.records import (
     BoxedEvent,
     ConsentEvent,
@@ -27,11 +27,9 @@ from schemas.records import (
 )
 
 Headers = Iterable[tuple[str, bytes | None]]
-_DIGEST = b'"digest":"%b"'  # a quote inside a string is escaped, so this can only be the field itself
-_NO_DIGEST = "0" * 64
+_timestamp = struct.Struct(">q").pack
 _length = struct.Struct(">i").pack
 _ABSENT = _length(-1)
-_SEQ = attrgetter("seq")
 _KNOWS = {"permit": BY_ID, "deidentified": BY_REFERENCE}
 
 
@@ -48,18 +46,18 @@ class Fold:
         `timestamp` is its LogAppendTime in milliseconds since 1970. Never raises for what a record contains; raises
         control.UnsupportedPolicyVersion where a newer build must take over.
         """
-        state = self.state
+        state, raw = self.state, value or b""
         state.at = max(state.at, timestamp)
-        value_hash = hashlib.sha256(value or b"").digest()
+        value_hash = sha256(raw).digest()
         try:
             name = _text(key)
-            event = parse(value)
+            event = parse(raw)
             result, decisions = self._take(event, name, value_hash)
         except Refused as refusal:
-            self._doubt(key, value)
+            self._doubt(key, raw)
             result, decisions, event = refusal.code, (), None
         source = source_hash(timestamp, key, headers, value_hash, value is None)
-        return self._answer(source, result, decisions, event)
+        return answer(state, source, result, decisions, event, raw)
 
     def _take(self, event: Event, key: str, value_hash: bytes) -> tuple[str, tuple[Decision, ...]]:
         if self.state.control.genesis is None:
@@ -67,7 +65,7 @@ class Fold:
         check_key(event, key)
         if isinstance(event, ControlRecord):
             return self._control(event, key), ()
-        if key not in self.state.clients and not self._placed(key):
+        if not self._placed(key):
             raise Refused("misplaced")
         if not isinstance(event, ReferralEvent):
             return self._consent(event, key), ()
@@ -96,81 +94,59 @@ class Fold:
 
     def _consent(self, event: ConsentEvent, key: str) -> str:
         check_signature(event, key, self.state.control)
-        client = self.state.client(key)
-        changed = consents.apply(client.consents, event)
+        changed = consents.apply(self.state.consents_of(key), event)
         if changed is None:
             return "late"
-        client.consents = changed
-        self.state.keep(key, client)
+        self.state.keep_consents(key, changed)
         return "applied"
 
     def _referral(self, event: ReferralEvents, key: str, value_hash: bytes) -> tuple[str, tuple[Decision, ...]]:
-        client = self.state.client(key)
+        state, data = self.state, event.data
+        client = state.referrals_of(key)
         referral = _referral_of(event, client)
         told = _positions_told(event)
         if client.remembers(value_hash):
             return "duplicate", ()
-        client.referrals[event.data.referral.id] = referral
-        referral.historical |= event.data.historical
-        case = Case(event, client, referral, self._rules, self.state.at)
+        client.referrals[data.referral.id] = referral
+        referral.historical |= data.historical
+        case = Case(event, state.consents_of(key), referral, self._rules, state.at)
         decisions = tuple([decide(case, position) for position in told])
         for position, decision in zip(told, decisions, strict=True):
-            known = _KNOWS.get(decision.verdict, 0)
-            if known > referral.known[position]:
-                referral.known = referral.known[:position] + bytes([known]) + referral.known[position + 1 :]
-        self.state.keep(key, client)
+            referral.knows(position, _KNOWS.get(decision.verdict, STRANGER))
+        state.keep_referrals(key, client)
         return "decided", decisions
 
     def _placed(self, key: str) -> bool:
-        genesis = self.state.control.genesis
+        """Whether this is the partition of a client's records; whoever has a state here was found to be before."""
+        state, genesis = self.state, self.state.control.genesis
+        if key in state.referrals or key in state.consents:
+            return True
         return genesis is not None and partition_of(key.encode(), genesis.partitions) == self.state.partition
 
-    def _doubt(self, key: bytes | None, value: bytes | None) -> None:
+    def _doubt(self, key: bytes | None, value: bytes) -> None:
         """A record that failed may have narrowed: nothing of whoever it may have been about crosses until restated."""
         state = self.state
         for name in keys_in_doubt((key or b"").decode(errors="replace"), value):
             if name == control.KEY_PREFIX:
                 state.control = replace(state.control, in_doubt=True)
                 self._rules = self._rules.under(state.control)
-            elif name in state.clients or self._placed(name):
-                client = state.client(name)
-                client.consents = replace(client.consents, in_doubt=True)
-                state.keep(name, client)
-
-    def _answer(self, source: bytes, result: str, decisions: tuple[Decision, ...], event: Event | None) -> bytes:
-        state = self.state
-        told = tuple([decision for decision in decisions if decision.verdict != "deny"])
-        shown = event if told and isinstance(event, ReferralEvent) else None
-        disclosure = Disclosure(
-            source_offset=state.next,
-            source_sha256=source.hex(),
-            policy_version=state.control.policy_version,
-            at=state.at,
-            result=result,
-            digest=_NO_DIGEST,
-            event=None if shown is None else _disclosed(shown),
-            decisions=decisions,
-            sealed=() if shown is None else _permitted_boxes(shown.data, told),
-        )
-        undigested = canonical.encode(disclosure)
-        state.digest = hashlib.sha256(state.digest + source + hashlib.sha256(undigested).digest()).digest()
-        state.next += 1
-        return undigested.replace(_DIGEST % _NO_DIGEST.encode(), _DIGEST % state.digest.hex().encode(), 1)
+            elif self._placed(name):
+                state.keep_consents(name, replace(state.consents_of(name), in_doubt=True))
 
 
 def source_hash(timestamp: int, key: bytes | None, headers: Headers, value_hash: bytes, absent: bool) -> bytes:
     """sha256 over a record as the broker keeps it; every part is preceded by its length, -1 for an absent one."""
-    measured = struct.pack(">q", timestamp) + _measured(key)
+    measured = _timestamp(timestamp) + _measured(key)
     for header, content in headers:
         measured += _measured(header.encode()) + _measured(content)
-    return hashlib.sha256(measured + _measured(None if absent else value_hash)).digest()
+    return sha256(measured + _measured(None if absent else value_hash)).digest()
 
 
 def _measured(part: bytes | None) -> bytes:
     return _ABSENT if part is None else _length(len(part)) + part
 
 
-def _referral_of(event: ReferralEvents, client: ClientState) -> ReferralState:
+def _referral_of(event: ReferralEvents, client: ClientReferrals) -> ReferralState:
     data = event.data
     facts = _facts(data)
     referral = client.referrals.get(data.referral.id)
@@ -186,7 +162,7 @@ def _referral_of(event: ReferralEvents, client: ClientState) -> ReferralState:
 def _facts(data: ReferralData) -> bytes:
     """A hash of what never changes of a referral (originator, purpose, recipients): state need not hold them."""
     never_changing = canonical.encode((data.referral.originator, data.purpose, data.recipients))
-    return hashlib.sha256(never_changing).digest()[:16]
+    return sha256(never_changing).digest()[:16]
 
 
 def _positions_told(event: ReferralEvents) -> list[int]:
@@ -205,22 +181,6 @@ def _positions_told(event: ReferralEvents) -> list[int]:
     if not positions:
         raise Refused("not-a-party")
     return positions[:1]
-
-
-def _permitted_boxes(data: ReferralData, told: tuple[Decision, ...]) -> tuple[Envelope, ...]:
-    """The boxes permitted to anyone, once; of each category the one of the newest envelope."""
-    wanted = {category for decision in told for category in decision.categories}
-    kept = []
-    for envelope in sorted(data.sealed, key=_SEQ, reverse=True):
-        boxes = {category: box for category, box in envelope.boxes.items() if category in wanted}
-        if boxes:
-            wanted.difference_update(boxes)
-            kept.append(replace(envelope, boxes=boxes))
-    return tuple(kept)
-
-
-def _disclosed(event: ReferralEvents) -> DisclosedEvent:
-    return DisclosedEvent(id=event.id, type=type_of(event), time=event.time, data=replace(event.data, sealed=()))
 
 
 def _text(key: bytes | None) -> str:

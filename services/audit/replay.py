@@ -208,5 +208,4 @@ def _follows(before: bytes, output: Record, recorded: _Recorded) -> bool:
     """Whether a disclosure is whole in itself: its digest is that of the one before it and of its own bytes."""
     value = output.value or b""
     undigested = value.replace(b'"digest":"%b"' % recorded.digest.encode(), b'"digest":"%b"' % (b"0" * 64), 1)
-    chained = before + bytes.fromhex(recorded.source_sha256) + hashlib.sha256(undigested).digest()
-    return hashlib.sha256(chained).hexdigest() == recorded.digest
+    return hashlib.sha256(before + undigested).hexdigest() == recorded.digest

@@ -37,7 +37,7 @@ class Snapshots:
     @classmethod
     def of(cls, folder: Path, own_key: Ed25519PrivateKey, root_fingerprint: str) -> "Snapshots":
         """The snapshots of the boundary with this key, for the log under this root."""
-        info = f"threshold boundary snapshots 1 {root_fingerprint}".encode()
+        info = f"threshold boundary snapshots 2 {root_fingerprint}".encode()
         key = HKDF(SHA256(), 32, salt=None, info=info).derive(own_key.private_bytes_raw())
         return cls(folder, key)
 

@@ -264,7 +264,7 @@ async def test_what_is_recorded_is_what_the_boundary_folds(registry: Registry) -
                 events.append(decode_event(record.value))
     assert results == {"applied"}
     assert [type(event) for event in events] == [ConsentGranted, ConsentRefused, ConsentExcluded, ConsentRevoked]
-    folded = folds[partition_of(client.encode(), PARTITIONS)].state.client(client).consents
+    folded = folds[partition_of(client.encode(), PARTITIONS)].state.consents_of(client)
     with registry.database() as connection:
         kept = connection.execute("SELECT consents, last_order FROM clients WHERE id = %s", [client]).fetchone()
         placed = connection.execute(

@@ -105,7 +105,7 @@ def permitted(state: Any) -> frozenset[tuple[object, ...]]:
         for purpose in _PURPOSES
         for at in _TIMES
         for category in allowed_now(
-            state.client(client).consents,
+            state.consents_of(client),
             state.control,
             Party(organization=publisher),
             Party(organization=recipient),

@@ -142,7 +142,7 @@ def _ever_more(suspect: Any, its: list[Record], honest: Any, others: list[Record
         ("control.apply: never `if order <= mark", a_late_copy),
         ("parse.check_signature: never `if not verifies", a_forged_grant),
         ("parse.check_signature: never `if not verifies", a_forged_agreement),
-        ("step.Fold._take: never `if key not in self.state.clients", a_misplaced_grant),
+        ("step.Fold._take: never `if not self._placed(key)", a_misplaced_grant),
     ],
 )
 def test_a_deleted_rule_is_found_by_its_property(rule: str, bad: Bad) -> None:
@@ -153,7 +153,7 @@ def test_a_deleted_rule_is_found_by_its_property(rule: str, bad: Bad) -> None:
 
 
 def test_a_damage_that_raises_no_doubt_is_found() -> None:
-    players = Players(loaded(_mutant("step.Fold._doubt: never `if name in state.clients")))
+    players = Players(loaded(_mutant("step.Fold._doubt: never `if self._placed(name)")))
     find(st.tuples(SOME_STEPS, PLACES, SEEDS), lambda drawn: widens_damaged(players, *drawn), settings=SEARCHING)
 
 

@@ -9,7 +9,7 @@ from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGEST = "64cbdda0e04b90d58d6080a1f1fe4f04b71a1e25446e482d2f5402829b8045f8"
+DIGEST = "ad500b4bbc0348583952357a09d82b8fda88ef4c5d0a9384860c7416616aaa09"
 
 
 def test_the_golden_log_replays_byte_for_byte() -> None:

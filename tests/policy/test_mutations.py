@@ -19,7 +19,7 @@ from tests.policy.playing import CURRENT, Players, Policy, disclosures
 from tests.policy.scribe import written
 
 SURVIVORS = Path(__file__).parent / "survivors.yaml"
-MODULES = ("allowed", "regimes", "decide", "consents", "control", "parse", "step")
+MODULES = ("allowed", "regimes", "decide", "consents", "control", "parse", "step", "answer", "state")
 
 
 @pytest.mark.parametrize("module", MODULES)

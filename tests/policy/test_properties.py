@@ -34,7 +34,7 @@ LOGS = st.lists(STEPS, max_size=14)
 
 
 def of(fold: Any, client: str = MARIA) -> ClientConsents:
-    found: ClientConsents = fold.state.client(client).consents
+    found: ClientConsents = fold.state.consents_of(client)
     return found
 
 
@@ -76,9 +76,9 @@ def test_removing_a_grant_or_an_agreement_never_permits_more(steps: list[Step]) 
     fold = after(steps)
     everything, whole, control = permitted(fold.state), of(fold), fold.state.control
     for one in whole.grants:
-        client = fold.state.client(MARIA)
-        client.consents = replace(whole, grants=tuple(grant for grant in whole.grants if grant is not one))
-        fold.state.keep(MARIA, client)
+        fold.state.keep_consents(
+            MARIA, replace(whole, grants=tuple(grant for grant in whole.grants if grant is not one))
+        )
         assert permitted(fold.state) <= everything
     for id_ in control.agreements:
         fold.state.control = replace(control, agreements={k: v for k, v in control.agreements.items() if k != id_})
