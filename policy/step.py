@@ -4,14 +4,15 @@ import struct
 from collections.abc import Iterable
 from hashlib import sha256
 
+import msgspec
 from msgspec.structs import replace
 
-from policy import canonical, consents, control
+from policy import consents, control
 from policy.answer import answer
 from policy.decide import Case, Rules, decide
 from policy.murmur2 import partition_of
 from policy.parse import Refused, check_key, check_signature, is_genesis, keys_in_doubt, parse
-from policy.state import BY_ID, BY_REFERENCE, STRANGER, ClientReferrals, PartitionState, ReferralState
+from policy.state import BY_ID, BY_REFERENCE, ClientReferrals, PartitionState, ReferralState
 from schemas.disclosures import Decision
 from schemas.events import ReferralData
 from schemas.records import (
@@ -30,6 +31,7 @@ Headers = Iterable[tuple[str, bytes | None]]
 _timestamp = struct.Struct(">q").pack
 _length = struct.Struct(">i").pack
 _ABSENT = _length(-1)
+_pack = msgspec.msgpack.Encoder().encode
 _KNOWS = {"permit": BY_ID, "deidentified": BY_REFERENCE}
 
 
@@ -110,11 +112,14 @@ class Fold:
         client.referrals[data.referral.id] = referral
         referral.historical |= data.historical
         case = Case(event, state.consents_of(key), referral, self._rules, state.at)
-        decisions = tuple([decide(case, position) for position in told])
-        for position, decision in zip(told, decisions, strict=True):
-            referral.knows(position, _KNOWS.get(decision.verdict, STRANGER))
+        decisions = []
+        for position in told:
+            decision = decide(case, position)
+            decisions.append(decision)
+            if decision.verdict in _KNOWS:
+                referral.knows(position, _KNOWS[decision.verdict])
         state.keep_referrals(key, client)
-        return "decided", decisions
+        return "decided", tuple(decisions)
 
     def _placed(self, key: str) -> bool:
         """Whether this is the partition of a client's records; whoever has a state here was found to be before."""
@@ -161,11 +166,11 @@ def _referral_of(event: ReferralEvents, client: ClientReferrals) -> ReferralStat
 
 def _facts(data: ReferralData) -> bytes:
     """A hash of what never changes of a referral (originator, purpose, recipients): state need not hold them."""
-    never_changing = canonical.encode((data.referral.originator, data.purpose, data.recipients))
+    never_changing = _pack((data.referral.originator, data.purpose, data.recipients))
     return sha256(never_changing).digest()[:16]
 
 
-def _positions_told(event: ReferralEvents) -> list[int]:
+def _positions_told(event: ReferralEvents) -> range:
     """The recipients' positions if the originator publishes, the publisher's own (its originator is told) otherwise.
 
     Boxes are the originator's, down to its project: another project's data would be under another regime.
@@ -176,11 +181,11 @@ def _positions_told(event: ReferralEvents) -> list[int]:
     if boxes and data.publisher != originator:
         raise Refused("not-the-originator")
     if publisher == originator.organization:
-        return list(range(len(data.recipients)))
-    positions = [index for index, one in enumerate(data.recipients) if one.organization == publisher]
-    if not positions:
-        raise Refused("not-a-party")
-    return positions[:1]
+        return range(len(data.recipients))
+    for position, recipient in enumerate(data.recipients):
+        if recipient.organization == publisher:
+            return range(position, position + 1)
+    raise Refused("not-a-party")
 
 
 def _text(key: bytes | None) -> str:
