@@ -60,9 +60,10 @@ async def _rate(rig: BoundaryRig) -> float:
 
 async def _replay(rig: BoundaryRig, workload: Workload) -> float:
     replay, began, count = Replay(workload.root_fingerprint), time.perf_counter(), 0
-    async for record in live(rig.kafka, list(range(PARTITIONS))):
-        replay.take(record)
-        count += 1
+    async for run in live(rig.kafka, list(range(PARTITIONS))):
+        for record in run:
+            replay.take(record)
+        count += len(run)
     report = replay.report()
     seconds = time.perf_counter() - began
     if report.differences or report.undecided or report.compared * 2 != count:

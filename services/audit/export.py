@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import IO, Annotated
@@ -43,18 +43,18 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 _FIRST = _ENCODER.encode({"format": FORMAT}) + b"\n"
 
 
-async def live(bootstrap: str, partitions: Iterable[int]) -> AsyncIterator[Record]:
-    """Both topics as they stand now, partition by partition; raises UnreadableLog."""
+async def live(bootstrap: str, partitions: Iterable[int]) -> AsyncIterator[list[Record]]:
+    """Both topics as they stand now, partition by partition, in runs of one topic; raises UnreadableLog."""
     try:
         for partition in partitions:
-            async with aclosing(_partition(bootstrap, partition)) as records:
-                async for record in records:
-                    yield record
+            async with aclosing(_partition(bootstrap, partition)) as runs:
+                async for run in runs:
+                    yield run
     except (KafkaError, TimeoutError) as error:
         raise UnreadableLog(f"Kafka at {bootstrap} does not give the whole log: {type(error).__name__}.") from error
 
 
-async def _partition(bootstrap: str, partition: int) -> AsyncGenerator[Record, None]:
+async def _partition(bootstrap: str, partition: int) -> AsyncGenerator[list[Record], None]:
     """A run of whichever topic is behind the other, so that a replay keeps little in memory."""
     async with AsyncExitStack() as opened:
         streams = {}
@@ -69,29 +69,28 @@ async def _partition(bootstrap: str, partition: int) -> AsyncGenerator[Record, N
                 del streams[topic]
                 continue
             reached[topic] = run[-1].offset + 1
-            for record in run:
-                yield record
+            yield run
 
 
-async def save(records: AsyncIterator[Record], path: Path) -> int:
+async def save(runs: AsyncIterator[Sequence[Record]], path: Path) -> int:
     """Write an export, whole or not at all, readable by its owner only; returns the number of records."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            count = await write(records, file)
+            count = await write(runs, file)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
     return count
 
 
-async def write(records: AsyncIterator[Record], file: IO[bytes]) -> int:
+async def write(runs: AsyncIterator[Sequence[Record]], file: IO[bytes]) -> int:
     """Write an export; returns the number of records."""
     count = 0
     file.write(_FIRST)
-    async for record in records:
-        file.write(line(record) + b"\n")
-        count += 1
+    async for run in runs:
+        file.writelines(line(record) + b"\n" for record in run)
+        count += len(run)
     return count
 
 

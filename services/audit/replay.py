@@ -9,10 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from policy.state import PartitionState
-from policy.step import Fold, source_hash
+from policy.step import Fold
 from schemas.events import Count, Sha256
 from services.kit.broker import Record
-from services.kit.positions import Reading, ReadingAutomaton
 
 SOURCE, OUTPUT = "client-events", "disclosures"
 
@@ -76,86 +75,96 @@ class Partition:
     """One partition's replay: takes records of both topics in whatever interleaving, each topic in its order."""
 
     def __init__(self, partition: int, root_fingerprint: str) -> None:
-        self.fold = Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
         self.differences: list[Difference] = []
-        self.compared = 0
+        self.compared = 0  # also the source offset that is to be answered next
+        self.digest = bytes(32)
+        self._fold = Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
         self._partition = partition
-        self._automaton = ReadingAutomaton(0)
         self._next = {SOURCE: 0, OUTPUT: 0}
         self._sources: deque[Record] = deque()
-        self._outputs: deque[tuple[Record, _Recorded]] = deque()
+        self._outputs: deque[Record] = deque()
+        self._decided: bytes | None = None  # what answers the first of the sources, once it was asked
         self._firsts = bytearray()
         self._ahead: Record | None = None
         self._ends: dict[str, Difference] = {}  # by topic, why nothing of it is taken any more
         self._broken = False
 
+    @property
+    def partitions(self) -> int:
+        """How many partitions the genesis says that the log has; 0 without one."""
+        genesis = self._fold.state.control.genesis
+        return 0 if genesis is None else genesis.partitions
+
     def take(self, record: Record) -> None:
         """Take the next record of either topic."""
-        if self._broken or record.topic in self._ends:
+        topic = record.topic
+        if self._broken or topic in self._ends:
             return
-        expected = self._next[record.topic]
-        self._next[record.topic] += 1
+        expected = self._next[topic]
+        self._next[topic] += 1
         if record.offset != expected:
-            self._end(record.topic, expected, "record-missing")
-        elif record.topic == SOURCE:
+            self._ends[topic] = Difference(topic, self._partition, expected, "record-missing")
+        elif topic == SOURCE:
             self._sources.append(record)
         else:
-            self._take_output(record)
+            self._outputs.append(record)
         self._compare_what_is_there()
 
     def finish(self) -> int:
         """Note what is left over; return how many records are not decided yet."""
+        while self._outputs and not self._broken and not self._ends:
+            self._look(self._outputs.popleft(), None)
         if self._broken:
             return 0
         if self._ends:
             self.differences += self._ends.values()
-        elif self._outputs:
-            self._note(OUTPUT, self._outputs[0][0].offset, "decision-without-record")
         elif self._ahead is not None and self._sources:
-            self._note(SOURCE, self._automaton.next, "decision-missing")
+            self._note(SOURCE, self.compared, "decision-missing")
             return 0
         elif self._ahead is not None:
             self._note(OUTPUT, self._ahead.offset, "decision-out-of-order")
         return len(self._sources)
 
-    def _take_output(self, record: Record) -> None:
-        try:
-            recorded = _RECORDED.decode(record.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._end(OUTPUT, record.offset, "unreadable")
-            return
-        digest = source_hash(0, record.key, record.headers, hashlib.sha256(record.value or b"").digest(), absent=False)
-        match self._automaton.read(recorded.source_offset, digest, 0.0):
-            case Reading.APPLY:
-                self._outputs.append((record, recorded))
-                self._firsts += digest[:_REMEMBERED]
-            case Reading.AHEAD:
-                self._ahead = self._ahead or record
-            case Reading.DROP | Reading.DIFFERS:  # the automaton remembers only the last ones
-                start = recorded.source_offset * _REMEMBERED
-                if self._firsts[start : start + _REMEMBERED] != digest[:_REMEMBERED]:
-                    self._note(OUTPUT, record.offset, "copy-differs")
-
     def _compare_what_is_there(self) -> None:
         while self._sources and self._outputs and not self._broken:
-            self._compare(self._sources.popleft(), *self._outputs.popleft())
-        for topic, waiting in ((SOURCE, self._sources), (OUTPUT, self._outputs)):
+            self._compare(self._sources[0], self._outputs.popleft())
+        for topic, waiting in ((SOURCE, self._sources), (OUTPUT, self._outputs)) if self._ends else ():
             # Only now, so that what stands before it is compared first.
             if topic in self._ends and not waiting and not self._broken:
                 self._break(self._ends[topic])
 
-    def _compare(self, source: Record, output: Record, recorded: _Recorded) -> None:
-        before = self.fold.state.digest
-        decided = self.fold.step(source.timestamp_ms, source.key, source.headers, source.value)
-        if (decided, source.key, ()) == (output.value, output.key, output.headers):
+    def _compare(self, source: Record, output: Record) -> None:
+        if self._decided is None:
+            self._decided = self._fold.step(source.timestamp_ms, source.key, source.headers, source.value)
+        if output.value == self._decided and output.key == source.key and not output.headers:
             self.compared += 1
-        elif _RECORDED.decode(decided).source_sha256 != recorded.source_sha256 and _follows(before, output, recorded):
-            self._break(Difference(SOURCE, self._partition, source.offset, "record-altered"))
+            self.digest, self._decided = self._fold.state.digest, None
+            self._firsts += _known_by(output)
+            self._sources.popleft()
+        else:
+            self._look(output, self._decided)
+
+    def _look(self, output: Record, decided: bytes | None) -> None:
+        """Say what an output is that is not the next decision; `decided` is what it would be if the record is there."""
+        try:
+            recorded = _RECORDED.decode(output.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._break(Difference(OUTPUT, self._partition, output.offset, "unreadable"))
+            return
+        if recorded.source_offset > self.compared:
+            self._ahead = self._ahead or output
+        elif recorded.source_offset < self.compared:
+            start = recorded.source_offset * _REMEMBERED
+            if output.headers or self._firsts[start : start + _REMEMBERED] != _known_by(output):
+                self._note(OUTPUT, output.offset, "copy-differs")
+        elif decided is None:
+            self._break(Difference(OUTPUT, self._partition, output.offset, "decision-without-record"))
+        elif _RECORDED.decode(decided).source_sha256 != recorded.source_sha256 and _follows(
+            self.digest, output, recorded
+        ):
+            self._break(Difference(SOURCE, self._partition, recorded.source_offset, "record-altered"))
         else:
             self._break(Difference(OUTPUT, self._partition, output.offset, "decision-altered"))
-
-    def _end(self, topic: str, offset: int, what: What) -> None:
-        self._ends[topic] = Difference(topic, self._partition, offset, what)
 
     def _break(self, difference: Difference) -> None:
         self.differences.append(difference)
@@ -189,7 +198,7 @@ class Replay:
             partition = self._partitions[number]
             report.undecided += partition.finish()
             report.compared += partition.compared
-            report.digests[number] = partition.fold.state.digest.hex()
+            report.digests[number] = partition.digest.hex()
             report.differences += partition.differences
         report.differences += self._absent()
         return report
@@ -198,10 +207,16 @@ class Replay:
         """Whole partitions that are not there, though a genesis says that they must be."""
         if self._only is not None:
             return []
-        genesis = (partition.fold.state.control.genesis for partition in self._partitions.values())
-        count = max((found.partitions for found in genesis if found is not None), default=0)
+        count = max((partition.partitions for partition in self._partitions.values()), default=0)
         absent = sorted(set(range(count)) - self._partitions.keys())
         return [Difference(SOURCE, number, 0, "record-missing") for number in absent]
+
+
+def _known_by(output: Record) -> bytes:
+    """Tells a decision from another one by its bytes and its key; the bytes are JSON, so they end where they end."""
+    known = hashlib.sha256(output.value or b"")
+    known.update(output.key or b"")
+    return known.digest()[:_REMEMBERED]
 
 
 def _follows(before: bytes, output: Record, recorded: _Recorded) -> bool:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from services.audit.replay import Difference, Report
     from services.kit.broker import Record
 
+    Run = list[Record]
+
 app = typer.Typer(help="Prove from the log alone that nothing left without consent.", no_args_is_help=True)
 
-_PROGRESS_EVERY = 5_000  # records
+_RUN = 1_000  # records
 _PARTITION = typer.Option(min=0, help="Only this partition.")
 
 
@@ -63,15 +66,16 @@ async def _replayed(path: Path | None, partition: int | None, root: str | None) 
     from services.audit.replay import Replay
 
     replaying = Replay(root or _root_fingerprint(), partition)
-    async for record in _shown(_live(partition) if path is None else _one_by_one(read(path))):
-        replaying.take(record)
+    async for run in _shown(_live(partition) if path is None else _in_runs(read(path))):
+        for record in run:
+            replaying.take(record)
     report = replaying.report()
     if not report.digests:
         raise UnreadableLog("There is nothing to replay: the log has no record here.")
     return report
 
 
-async def _shown(records: AsyncIterator["Record"]) -> AsyncIterator["Record"]:
+async def _shown(runs: AsyncIterator["Run"]) -> AsyncIterator["Run"]:
     """The same records, counted on the terminal."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -80,20 +84,18 @@ async def _shown(records: AsyncIterator["Record"]) -> AsyncIterator["Record"]:
     console = Console(stderr=True)
     with Progress(*columns, transient=True, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
-        count = 0
-        async for record in records:
-            yield record
-            count += 1
-            if count % _PROGRESS_EVERY == 0:
-                progress.update(task, completed=count)
+        async for run in runs:
+            yield run
+            progress.advance(task, len(run))
 
 
-async def _one_by_one(records: "Iterable[Record]") -> AsyncIterator["Record"]:
-    for record in records:
-        yield record
+async def _in_runs(records: "Iterable[Record]") -> AsyncIterator["Run"]:
+    left = iter(records)
+    while run := list(islice(left, _RUN)):
+        yield run
 
 
-def _live(partition: int | None) -> AsyncIterator["Record"]:
+def _live(partition: int | None) -> AsyncIterator["Run"]:
     from deploy.local.settings import LocalSettings
     from services.audit.export import UnreadableLog, live
     from services.kit.topics import load

@@ -71,8 +71,9 @@ async def tally(kafka: str, root_fingerprint: str, partitions: Iterable[int]) ->
     total = Tally()
     for partition in partitions:
         crossings = _Crossings(partition, root_fingerprint)
-        async for record in live(kafka, [partition]):
-            crossings.take(record)
+        async for run in live(kafka, [partition]):
+            for record in run:
+                crossings.take(record)
         total.add(crossings.finish())
     return total
 

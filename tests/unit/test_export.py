@@ -49,8 +49,8 @@ async def test_an_export_is_its_owners_and_whole(tmp_path: Path) -> None:
     await save(_given(ODD), path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
-    async def failing() -> AsyncIterator[Record]:
-        yield ODD[0]
+    async def failing() -> AsyncIterator[list[Record]]:
+        yield ODD[:1]
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
@@ -179,6 +179,6 @@ def _is_refused(path: Path) -> bool:
     return bool(replay.report().differences)
 
 
-async def _given(records: Iterable[Record]) -> AsyncIterator[Record]:
+async def _given(records: Iterable[Record]) -> AsyncIterator[list[Record]]:
     for record in records:
-        yield record
+        yield [record]
