@@ -15,7 +15,7 @@ from services.audit.replay import Replay
 from tests.support.boundary_rig import OUTPUT, BoundaryRig
 from tests.support.ports import free_port_base
 
-RUNS, EVENTS, CLIENTS = 2, 240_000, 100_000
+RUNS, EVENTS, CLIENTS = 5, 480_000, 100_000
 
 
 async def measure() -> str:
@@ -24,19 +24,20 @@ async def measure() -> str:
     records = list(workload.records())
     size = sum(len(value) for _, _, value in records) / len(records)
     decided, replayed, memory = [], [], []
-    for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as folder, free_port_base() as base:
-            rig = BoundaryRig(Path(folder), base, workload.root_fingerprint)
-            try:
-                await rig.start_broker()
-                await rig.produce(records)
+    with tempfile.TemporaryDirectory() as folder, free_port_base() as base:
+        rig = BoundaryRig(Path(folder), base, workload.root_fingerprint)
+        try:
+            await rig.start_broker()
+            await rig.produce(records)
+            for _ in range(RUNS):
                 rig.start_boundary()
                 await rig.answered(deadline=300)
                 decided.append(await _rate(rig))
                 memory.append(rig.peak_memory("boundary"))
                 replayed.append(await _replay(rig, workload))
-            finally:
-                rig.end()
+                await rig.unanswer()
+        finally:
+            rig.end()
     rows = [
         Row("boundary, full decision, one process", decided, "events/s", "≥ 40,000, then ≥ 60,000"),
         Row("replay, byte-identical, one core", replayed, "events/s", "≥ 30,000"),

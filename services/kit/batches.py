@@ -168,6 +168,7 @@ def batch_app(
         broker_request_timeout=30.0,
         broker_session_timeout=SESSION_TIMEOUT,
         consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=524_288,  # bytes of a partition; what is fetched of all of them stands in memory
         consumer_group_instance_id=f"{group}.{instance}",
         producer_linger=0,
         producer_max_batch_size=262_144,

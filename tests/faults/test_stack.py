@@ -4,7 +4,8 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,21 +48,19 @@ async def town(wounded: StackProcess) -> AsyncIterator[Providers]:
 async def test_kafka_webhooks_and_consent_killed_under_load_lose_nothing(
     wounded: StackProcess, town: Providers
 ) -> None:
-    outreach, shelter = town.outreach, town.shelter
-    clients = await _consenting(town)
-    referred = asyncio.gather(*[_refer_whatever_happens(outreach, shelter, client) for client in clients])
-    for name in ("kafka", "webhooks", "consent"):
-        await shelter.desk.wait(len(shelter.desk.received) + 1)
-        await _restarted(wounded, name, wounded.kill(name))
-        # Something to deliver after each wound, whatever of the first was already through.
-        await _refer_whatever_happens(outreach, shelter, clients[0])
-    ids = set(await referred)
+    await _wounded_under_load(wounded, town, ("kafka", "webhooks", "consent"), signal.SIGKILL)
+    await _assert_one_id_per_message(town.shelter)
 
-    def all_told() -> bool:
-        return ids <= {one.data.get("referral_id") for one in shelter.desk.received}
 
-    await wait_until_async(all_told, what="every referral at the shelter", deadline=120)
-    await _assert_one_id_per_message(shelter)
+async def test_every_service_told_to_end_under_load_loses_nothing(
+    wounded: StackProcess, town: Providers
+) -> None:
+    before = len(town.shelter.desk.received)
+    await _wounded_under_load(wounded, town, tuple(wounded.services), signal.SIGTERM)
+    await _assert_one_id_per_message(town.shelter)
+    came = Counter(one.webhook_id for one in town.shelter.desk.received[before:])
+    again = sum(count - 1 for count in came.values())
+    print(f"{len(came)} messages, {again} of them came again")
 
 
 async def test_a_receipt_holds_whatever_is_killed_while_clients_revoke(wounded: StackProcess) -> None:
@@ -152,6 +151,26 @@ async def test_what_is_read_once_an_agreement_is_said_to_be_suspended_tells_of_n
     assert [page for page in identifying if page.asked > said - 3.0], (
         "the check finds nothing even where there is something"
     )
+
+
+async def _wounded_under_load(
+    stack: StackProcess, town: Providers, names: Sequence[str], number: signal.Signals
+) -> None:
+    """Send a signal to parts of the stack, one after another, while clients are referred; all are told in the end."""
+    outreach, shelter = town.outreach, town.shelter
+    clients = await _consenting(town)
+    referred = asyncio.gather(*[_refer_whatever_happens(outreach, shelter, client) for client in clients])
+    for name in names:
+        await shelter.desk.wait(len(shelter.desk.received) + 1)
+        await _restarted(stack, name, stack.kill(name, number))
+        # Something to deliver after each wound, whatever of the first was already through.
+        await _refer_whatever_happens(outreach, shelter, clients[0])
+    ids = set(await referred)
+
+    def all_told() -> bool:
+        return ids <= {one.data.get("referral_id") for one in shelter.desk.received}
+
+    await wait_until_async(all_told, what="every referral at the shelter", deadline=120)
 
 
 async def _more(pages: list[Read], count: int, of_a_kind: Callable[[Read], bool]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 
 from deploy.local.kafka import Kafka
 from deploy.local.secrets import generate_secrets
@@ -25,7 +27,7 @@ from services.kit.broker import Record as Stored
 from services.kit.broker import read_all
 from services.kit.keys import decode_private
 from tests.support.log import PARTITIONS, ROOT_FINGERPRINT
-from tests.support.waiting import wait_until_async
+from tests.support.waiting import wait_until, wait_until_async
 
 SOURCE, OUTPUT = "client-events", "disclosures"
 Placed = tuple[int, bytes, bytes]  # partition, key, value
@@ -99,6 +101,13 @@ class BoundaryRig:
                 sent = [await producer.send(SOURCE, value, key, partition) for partition, key, value in chunk]
                 await asyncio.gather(*sent)
 
+    async def unanswer(self) -> None:
+        """End the boundary and let nothing be decided: an empty `disclosures`, no snapshot."""
+        self.kill("boundary")
+        shutil.rmtree(self.snapshots, ignore_errors=True)
+        await asyncio.to_thread(_delete, self.kafka, OUTPUT)
+        await asyncio.to_thread(topics.apply, self.kafka)
+
     async def forge_disclosure(self, partition: int) -> None:
         """Write what the boundary would write next, from nothing: as one with its rights on the topic could."""
         outputs = firsts((await self.read(OUTPUT, [partition]))[partition])
@@ -150,6 +159,15 @@ class BoundaryRig:
         address = ("--host", "127.0.0.1", "--port", str(self._port), "--no-access-log")
         logging = ("--log-config", str(LOG_CONFIGURATION))
         return Program("boundary", (*command, *address, *logging), environment, self._home / "boundary.log")
+
+
+def _delete(kafka: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        admin.delete_topics([topic])
+        wait_until(lambda: topic not in admin.list_topics(), what=f"{topic} to be gone")
+    finally:
+        admin.close()
 
 
 def firsts(outputs: Iterable[Stored]) -> list[Stored]:
