@@ -1,16 +1,17 @@
-"""`python -m bench [boundary|day|recovery ...]`: run measurements and write bench/results.md."""
+"""`python -m bench [boundary|day|import|recovery ...]`: run measurements and write bench/results.md."""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from bench import boundary, day, recovery
+from bench import boundary, day, importing, recovery
 from bench.measured import RESULTS
 
 MEASUREMENTS: dict[str, Callable[[], Awaitable[str]]] = {
     "day": day.measure,
     "boundary": boundary.measure,
     "recovery": recovery.measure,
+    "import": importing.measure,
 }
 HEAD = """# Measured
 

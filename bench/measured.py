@@ -37,6 +37,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+def peak_memory(pid: int) -> float:
+    """The most memory that a running process ever had, in MB (Linux's VmHWM)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+
+
 def section(command: str, title: str, rows: Sequence[Row], remarks: str = "") -> str:
     """One measurement's part of results.md."""
     head = [

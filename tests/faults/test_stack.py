@@ -52,9 +52,7 @@ async def test_kafka_webhooks_and_consent_killed_under_load_lose_nothing(
     await _assert_one_id_per_message(town.shelter)
 
 
-async def test_every_service_told_to_end_under_load_loses_nothing(
-    wounded: StackProcess, town: Providers
-) -> None:
+async def test_every_service_told_to_end_under_load_loses_nothing(wounded: StackProcess, town: Providers) -> None:
     before = len(town.shelter.desk.received)
     await _wounded_under_load(wounded, town, tuple(wounded.services), signal.SIGTERM)
     await _assert_one_id_per_message(town.shelter)

@@ -57,10 +57,10 @@ class Ran:
         return [each for each in self.report["remarks"] if self.report["results"][each["kind"]]["refused"]]
 
 
-def run_import(environment: dict[str, str], folder: Path, *options: str) -> Ran:
+def run_import(environment: dict[str, str], folder: Path, *options: str, within: float = WITHIN) -> Ran:
     """Run the command to its end."""
     command = (sys.executable, "-m", "services.cli", "import", "hmis-csv", str(folder), *options)
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN, check=False)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=within, check=False)
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
@@ -74,9 +74,9 @@ class Place:
     def url(self, service: str, path: str) -> str:
         return self.stack.services[service] + path
 
-    def takes(self, folder: Path, *options: str) -> Ran:
+    def takes(self, folder: Path, *options: str, within: float = WITHIN) -> Ran:
         """Import a folder."""
-        return run_import(self.stack._environment, folder, *options, "--json")
+        return run_import(self.stack._environment, folder, *options, "--json", within=within)
 
     def members(self, source: str) -> dict[str, Caller]:
         """The systems of the organizations of an imported export."""
