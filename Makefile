@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 DEPENDENCIES := $(VENV)/.dependencies-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .cache/kafka/.jars-checked
+CLASS_CACHE := .cache/kafka/.classes-learnt
 
 .PHONY: help setup lint test demo bench soak clean
 
@@ -21,7 +22,7 @@ help:
 	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
-setup: $(DEPENDENCIES) $(PROJECT) $(JARS)
+setup: $(DEPENDENCIES) $(PROJECT) $(JARS) $(CLASS_CACHE)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Threshold needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
@@ -38,6 +39,10 @@ $(PROJECT): pyproject.toml $(DEPENDENCIES)
 $(JARS): deploy/local/jars.sha256 deploy/local/jars.py $(PROJECT)
 	$(BIN)/python -m deploy.local.jars
 	@mkdir -p $(@D) && touch $@
+
+$(CLASS_CACHE): deploy/local/jars.sha256 deploy/local/class_cache.py $(DEPENDENCIES) | $(JARS)
+	$(BIN)/python -m deploy.local.class_cache
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check
