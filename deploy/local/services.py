@@ -5,15 +5,12 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from deploy.local.supervisor import Program
 
-GRACEFUL_SHUTDOWN = 5  # seconds uvicorn gives open requests
+GRACEFUL_SHUTDOWN = 5  # seconds a service gives open requests
 EVERY_SERVICE_HAS = ("THRESHOLD_ASSERTION_PUBLIC_KEYS", "THRESHOLD_ROOT_FINGERPRINT")
-# uvicorn's own log format is switched off; services.kit sets up the one that all services share.
-LOG_CONFIGURATION = Path(__file__).with_name("uvicorn-logging.json")
 
 
 @dataclass(frozen=True)
@@ -81,17 +78,14 @@ def service_program(
         environment["THRESHOLD_DATABASE_URL"] = database_url
     return Program(
         name=service.name,
-        command=_uvicorn(service, settings),
+        command=service_command(service.name, settings.port_base + service.port_offset),
         environment=environment,
         log=settings.logs / f"{service.name}.log",
         stop_grace=GRACEFUL_SHUTDOWN + 10,  # what it still finishes after the last request: a batch, a commit
     )
 
 
-def _uvicorn(service: Service, settings: LocalSettings) -> tuple[str, ...]:
-    return (
-        *(sys.executable, "-m", "uvicorn", "--factory", f"services.{service.name}.app:create_app"),
-        *("--host", "127.0.0.1", "--port", str(settings.port_base + service.port_offset)),
-        *("--loop", "uvloop", "--no-access-log", "--log-config", str(LOG_CONFIGURATION)),
-        *("--timeout-graceful-shutdown", str(GRACEFUL_SHUTDOWN)),
-    )
+def service_command(name: str, port: int) -> tuple[str, ...]:
+    """Return the command that runs a service as a process."""
+    options = ("--port", str(port), "--graceful-shutdown", str(GRACEFUL_SHUTDOWN))
+    return (sys.executable, "-m", "services.kit.process", name, *options)

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from kafka.admin import KafkaAdminClient
 
 from deploy.local.kafka import Kafka
 from deploy.local.secrets import generate_secrets
-from deploy.local.services import LOG_CONFIGURATION
+from deploy.local.services import service_command
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Program
 from policy.state import PartitionState
@@ -155,10 +154,7 @@ class BoundaryRig:
         environment = {f"THRESHOLD_{name}": self._secrets[f"THRESHOLD_{name}"] for name in given}
         environment |= {"THRESHOLD_KAFKA": self.kafka, "THRESHOLD_SERVICES": json.dumps({"boundary": self.url})}
         environment |= {"THRESHOLD_SNAPSHOTS": str(self.snapshots), "PATH": os.environ["PATH"]}
-        command = (sys.executable, "-m", "uvicorn", "--factory", "services.boundary.app:create_app", "--loop", "uvloop")
-        address = ("--host", "127.0.0.1", "--port", str(self._port), "--no-access-log")
-        logging = ("--log-config", str(LOG_CONFIGURATION))
-        return Program("boundary", (*command, *address, *logging), environment, self._home / "boundary.log")
+        return Program("boundary", service_command("boundary", self._port), environment, self._home / "boundary.log")
 
 
 def _delete(kafka: str, topic: str) -> None:

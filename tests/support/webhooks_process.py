@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.local.services import LOG_CONFIGURATION
+from deploy.local.services import service_command
 from services.kit import keys
 from tests.support.hooked import Hooked
 from tests.support.ports import free_port_base
@@ -22,7 +21,7 @@ from tests.support.waiting import wait_until_async
 
 
 class Process:
-    """`uvicorn services.webhooks.app:create_app`, on a port of its own; its log is a file."""
+    """The process that `threshold up` runs, on a port of its own; its log is a file."""
 
     def __init__(self, town: Hooked, port: int, log: Path) -> None:
         self.log = log
@@ -40,11 +39,7 @@ class Process:
             "THRESHOLD_DATABASE_URL": given.database_url.get_secret_value(),
             "THRESHOLD_ALLOW_LOOPBACK_RECEIVERS": "true",
         }
-        self._command = (
-            *(sys.executable, "-m", "uvicorn", "--factory", "services.webhooks.app:create_app"),
-            *("--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--no-access-log"),
-            *("--log-config", str(LOG_CONFIGURATION), "--timeout-graceful-shutdown", "5"),
-        )
+        self._command = service_command("webhooks", port)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,7 +60,7 @@ class Process:
         self._process.wait(30)
 
     async def stop(self) -> None:
-        """Let it end by itself, as a supervisor does; uvicorn ends with the signal that it was given."""
+        """Let it end by itself, as a supervisor does; it ends with the signal that it was given."""
         assert self._process is not None
         self._process.terminate()
         assert await asyncio.to_thread(self._process.wait, 30) == -signal.SIGTERM, self.log.read_text()
