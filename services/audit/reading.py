@@ -13,7 +13,7 @@ from schemas import records as said
 from schemas.events import Party
 from services.audit import model, store
 from services.kit.broker import Record
-from services.kit.positions import positions
+from services.kit.progress import positions
 from services.kit.waiting import until
 
 EVENTS: Final = "client-events"

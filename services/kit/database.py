@@ -1,5 +1,6 @@
 """A service's own PostgreSQL database: sessions, its clock, and migrations at start."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,8 @@ from alembic.config import Config
 from pydantic import SecretStr
 from sqlalchemy import Connection, MetaData, create_engine, event, func, pool, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -74,6 +76,9 @@ def new_engine(url: SecretStr, size: int, overflow: int = 0) -> AsyncEngine:
 class Database:
     """The connection pool of one service."""
 
+    away = (OperationalError, InterfaceError, PoolTimeout)
+    """What is raised when the database can't be reached."""
+
     def __init__(self, url: SecretStr) -> None:
         self.url = url
         self.engine = new_engine(url, POOL_SIZE, POOL_OVERFLOW)
@@ -84,6 +89,10 @@ class Database:
         """Give a session that commits when the block ends and rolls back when it raises."""
         async with self._sessions.begin() as session:
             yield session
+
+    async def migrate(self, service: str) -> None:
+        """Bring its tables up to the service's newest migration."""
+        await asyncio.to_thread(migrate, service, self.url)
 
     async def ping(self) -> None:
         """Return when the database answers; raises otherwise."""

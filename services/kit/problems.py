@@ -1,6 +1,6 @@
 """Errors of the HTTP APIs: RFC 9457 problem details, one table of types, and no value of the request in any of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -8,8 +8,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic_core import PydanticCustomError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from services.kit.problem_types import PROBLEM_TYPES
@@ -131,12 +129,15 @@ def from_validation(error: RequestValidationError) -> Problem:
     return Problem("invalid-body" if in_body else "invalid-parameter", f"{first.field}: {first.detail}", faults=faults)
 
 
-def install(app: FastAPI) -> None:
-    """Let every error of `app`, foreseen or not, be answered as a problem."""
+def install(app: FastAPI, database_away: Iterable[type[Exception]] = ()) -> None:
+    """Let every error of `app`, foreseen or not, be answered as a problem.
+
+    `database_away` are the errors that say that the service's database can't be reached.
+    """
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
-    for failure in (OperationalError, InterfaceError, PoolTimeout):
+    for failure in database_away:
         app.add_exception_handler(failure, _answer_database)
     app.add_exception_handler(Exception, _answer_unforeseen)
 

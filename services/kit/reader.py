@@ -20,7 +20,8 @@ from services.kit.batches import RUN_SIZE, batch_app
 from services.kit.broker import Ends, Record
 from services.kit.database import new_engine
 from services.kit.ending import die, die_if_failed
-from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton, advance, begin, positions
+from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton
+from services.kit.progress import advance, begin, positions
 from services.kit.runs import Run
 from services.kit.topics import Topic
 

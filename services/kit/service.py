@@ -1,10 +1,9 @@
 """Puts a service together: admission, errors, access, health, migrations, and its own routes and running parts."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
@@ -15,7 +14,6 @@ from services.kit import health, logs, problems
 from services.kit.admission import Admission
 from services.kit.assertions import AssertionVerifier
 from services.kit.auth import Verifiers, public
-from services.kit.database import Database, migrate
 from services.kit.problem_types import PROBLEM_TYPES
 from services.kit.settings import ServiceSettings
 
@@ -31,11 +29,28 @@ Piece = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """A part that runs beside the routes, from before the first request until after the last: a relay, a reader."""
 
 
+class Tables(Protocol):
+    """What a service's database is to its composition: `services.kit.database.Database`, where there is one."""
+
+    @property
+    def away(self) -> tuple[type[Exception], ...]:
+        """The errors that say that it can't be reached."""
+
+    async def migrate(self, service: str) -> None:
+        """Bring its tables up to the service's newest migration."""
+
+    async def ping(self) -> None:
+        """Return when it answers; raises otherwise."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
 def create_service(
     settings: ServiceSettings,
     *,
     routers: Sequence[APIRouter] = (),
-    database: Database | None = None,
+    database: Tables | None = None,
     pieces: Sequence[Piece] = (),
     checks: Mapping[str, health.Check] | None = None,
     clock: Callable[[], float] = time.time,
@@ -62,7 +77,7 @@ def create_service(
         AssertionVerifier(settings.service, settings.assertion_public_keys),
         clock,
     )
-    problems.install(app)
+    problems.install(app, database.away if database else ())
     app.add_middleware(Admission)
     app.add_middleware(Measured)
     for router in [*routers, health.router(parts), _problem_types()]:
@@ -71,7 +86,7 @@ def create_service(
 
 
 def _lifespan(
-    settings: ServiceSettings, database: Database | None, pieces: Sequence[Piece]
+    settings: ServiceSettings, database: Tables | None, pieces: Sequence[Piece]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,7 +94,7 @@ def _lifespan(
             try:
                 if database:
                     running.push_async_callback(database.close)
-                    await asyncio.to_thread(migrate, settings.service, database.url)
+                    await database.migrate(settings.service)
                 for piece in pieces:
                     await running.enter_async_context(piece(app))
             except Exception as error:

@@ -10,7 +10,7 @@ from policy.parse import Refused, check_key, parse
 from schemas.disclosures import Decision, Delivery, DisclosedEvent, Disclosure
 from schemas.records import ConsentGranted, Event, ReferralRequested, ReferralUpdated
 from services.kit.broker import Record
-from services.kit.positions import positions
+from services.kit.progress import positions
 from services.kit.sayable import UNSAID
 from services.kit.waiting import until
 from services.referrals import lifecycle, noted, store

@@ -16,7 +16,7 @@ from services.audit.pseudonyms import Pseudonyms
 from services.kit.auth import Scope
 from services.kit.broker import Record
 from services.kit.database import Database, migrate
-from services.kit.positions import advance, begin
+from services.kit.progress import advance, begin
 from services.kit.reader import Apply
 from services.kit.service import create_service
 from tests.support.callers import Community, bearer, calling

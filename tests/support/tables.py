@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine, make_url, pool, text
 
 from services.kit.outbox import create_outbox
-from services.kit.positions import create_positions
+from services.kit.progress import create_positions
 
 APPLIED = "CREATE TABLE applied (id bigserial, partition int, log_offset bigint, value bytea)"
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, HTTPException, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.exc import OperationalError
 
 from services.kit.auth import public
+from services.kit.database import Database
 from services.kit.problem_types import PROBLEM_TYPES
 from services.kit.problems import Problem, refusal
 from services.kit.service import create_service
@@ -93,9 +94,19 @@ async def raw(request: Request) -> int:
     return len(await request.body())
 
 
+class Away(Database):
+    """A database that can't be reached, as it is once a service has started."""
+
+    def __init__(self) -> None:
+        super().__init__(SecretStr("postgresql+psycopg://nobody@/nothing"))
+
+    async def migrate(self, service: str) -> None:
+        """Do nothing."""
+
+
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    return create_service(Community().settings("consent"), routers=[router])
+    return create_service(Community().settings("consent"), routers=[router], database=Away())
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from alembic import op
 from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kit.positions import create_positions
+from services.kit.progress import create_positions
 
 revision = "0001"
 down_revision = None

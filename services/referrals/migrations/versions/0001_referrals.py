@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kit import idempotency
 from services.kit.outbox import create_outbox
-from services.kit.positions import create_positions
+from services.kit.progress import create_positions
 
 revision = "0001"
 down_revision = None
