@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,7 @@ from services.kit.database import Database
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
+from services.kit.together import together
 
 NAME: Final = "audit"
 PATIENCE: Final = 0.25  # seconds; nobody waits here for what happened a moment ago
@@ -34,10 +35,8 @@ def compose(settings: DatabaseSettings) -> FastAPI:
     async def following(app: FastAPI) -> AsyncIterator[None]:
         app.state.pseudonyms = Pseudonyms.of(settings.assertion_key)
         await asyncio.to_thread(topics.require, settings.kafka, NAME)
-        async with AsyncExitStack() as running:
-            # In this order, so that at the end each is done before the one that it waits for.
-            for reader in readers:
-                await running.enter_async_context(reader.running())
+        # In this order, so that at the end each is done before the one that it waits for.
+        async with together(*(reader.running() for reader in readers)):
             yield
 
     return create_service(

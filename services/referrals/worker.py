@@ -13,6 +13,7 @@ from services.kit.outbox import OutboxRow
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
 from services.kit.settings import DatabaseSettings
+from services.kit.together import together
 from services.referrals import lifecycle, publishing, reading
 
 EXPIRED_EVERY: Final = 1.0  # seconds
@@ -47,8 +48,7 @@ async def working(
         await running.enter_async_context(followed(settings.kafka, view))
         await view.began()
         await running.enter_async_context(Relay(service, url, settings.kafka, _as_written).running())
-        for reader in readers:
-            await running.enter_async_context(reader.running())
+        await running.enter_async_context(together(*(reader.running() for reader in readers)))
         await running.enter_async_context(_expiring(database))
         yield
 
