@@ -16,7 +16,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.kafka import Kafka, class_cache
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Supervisor
-from services.kit import topics
+from services.kit import cluster
 
 WRITTEN_WITHIN = 180.0  # seconds; the runtime writes it when the broker has ended
 
@@ -35,7 +35,7 @@ async def learn(jars: Path) -> None:
         async with Supervisor(Path(folder, "run"), print) as supervisor:
             await supervisor.start(learning)
             await kafka.ready()
-            await asyncio.to_thread(topics.apply, kafka.bootstrap)
+            await asyncio.to_thread(cluster.apply, kafka.bootstrap)
     if not unfinished.exists():
         raise LocalStackError("The Java runtime kept nothing of Kafka's first start: is the disk full?")
     unfinished.rename(class_cache(jars))

@@ -17,7 +17,7 @@ from deploy.local.services import SERVICES, Service, ports, service_program, ser
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from deploy.local.supervisor import Supervisor
 from deploy.local.waiting import until
-from services.kit import topics
+from services.kit import cluster
 
 SERVICE_READY_WITHIN = 60.0  # seconds
 
@@ -66,8 +66,8 @@ async def foundations(settings: LocalSettings, report: Report) -> AsyncIterator[
 
 
 async def _apply_topics(settings: LocalSettings) -> None:
-    await asyncio.to_thread(topics.apply, settings.kafka)
-    if differences := await asyncio.to_thread(topics.check, settings.kafka):
+    await asyncio.to_thread(cluster.apply, settings.kafka)
+    if differences := await asyncio.to_thread(cluster.check, settings.kafka):
         raise LocalStackError(" ".join(differences))
 
 

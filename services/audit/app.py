@@ -1,6 +1,5 @@
 """Audit's composition root."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,9 +9,9 @@ from fastapi import FastAPI
 
 from services.audit import api, reading
 from services.audit.pseudonyms import Pseudonyms
-from services.kit import topics
 from services.kit.database import Database
 from services.kit.reader import DatabaseReader, answered_offset
+from services.kit.required import require_topics
 from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
 from services.kit.together import together
@@ -34,7 +33,7 @@ def compose(settings: DatabaseSettings) -> FastAPI:
     @asynccontextmanager
     async def following(app: FastAPI) -> AsyncIterator[None]:
         app.state.pseudonyms = Pseudonyms.of(settings.assertion_key)
-        await asyncio.to_thread(topics.require, settings.kafka, NAME)
+        await require_topics(settings.kafka, NAME)
         # In this order, so that at the end each is done before the one that it waits for.
         async with together(*(reader.running() for reader in readers)):
             yield

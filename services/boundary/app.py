@@ -1,6 +1,5 @@
 """The composition root of the boundary."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,8 +8,8 @@ from faust.contrib.asgi import faust_app_running
 
 from services.boundary.settings import BoundarySettings
 from services.boundary.worker import Boundary
-from services.kit import topics
 from services.kit.problems import Problem
+from services.kit.required import require_topics
 from services.kit.service import create_service
 
 
@@ -21,7 +20,7 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def deciding(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(topics.require, settings.kafka, settings.service)
+        await require_topics(settings.kafka, settings.service)
         async with faust_app_running(boundary.app):
             yield
         boundary.save_all()

@@ -21,20 +21,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array instead
 @app.command()
 def apply(kafka: Bootstrap = None, as_json: AsJson = False) -> None:
     """Create the topics that are missing and correct settings that differ."""
-    from services.kit import topics
+    from services.kit import cluster
 
     with _reachable(kafka) as bootstrap:
-        changes = [str(change) for change in topics.apply(bootstrap)]
+        changes = [str(change) for change in cluster.apply(bootstrap)]
     _show(changes, as_json, nothing="Every topic is as declared.")
 
 
 @app.command()
 def check(kafka: Bootstrap = None, as_json: AsJson = False) -> None:
     """Say where the cluster differs from the declarations; exit 1 if it does."""
-    from services.kit import topics
+    from services.kit import cluster
 
     with _reachable(kafka) as bootstrap:
-        differences = topics.check(bootstrap)
+        differences = cluster.check(bootstrap)
     _show(differences, as_json, nothing="Every topic is as declared.")
     if differences:
         raise typer.Exit(1)

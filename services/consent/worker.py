@@ -1,6 +1,5 @@
 """What runs beside consent's routes: it follows the control records, and sends what the tables say to the log."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,12 +14,13 @@ from services.consent.key_encryption import KeyEncryption
 from services.consent.organizations import require_fresh
 from services.consent.releases import Custodian
 from services.consent.settings import ConsentSettings
-from services.kit import keys, topics
+from services.kit import keys
 from services.kit.control import ControlView, followed
 from services.kit.database import Database
 from services.kit.health import Check
 from services.kit.outbox import OutboxRow
 from services.kit.relay import Prepare, Relay
+from services.kit.required import require_topics
 from services.kit.service import Piece
 from services.kit.signing import Signer
 from services.kit.waiting import until
@@ -37,7 +37,7 @@ def working(settings: ConsentSettings, database: Database, view: ControlView, en
 
     @asynccontextmanager
     async def piece(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(topics.require, settings.kafka, settings.service)
+        await require_topics(settings.kafka, settings.service)
         async with followed(settings.kafka, view):
             log_id = (await view.began()).log_id
             signer = Signer(await _signing_key_id(view, settings), settings.consent_signing_key)

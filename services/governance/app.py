@@ -1,6 +1,5 @@
 """Governance's composition root."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,6 +14,7 @@ from services.kit.clients import opened
 from services.kit.database import Database
 from services.kit.keys import signing_key_id
 from services.kit.relay import Relay
+from services.kit.required import require_topics
 from services.kit.service import create_service
 from services.kit.signing import Signer
 
@@ -32,7 +32,7 @@ def compose(settings: GovernanceSettings) -> FastAPI:
 
     @asynccontextmanager
     async def governing(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(topics.require, settings.kafka, NAME)
+        await require_topics(settings.kafka, NAME)
         topic = topics.load()[records.TOPIC]
         log_id = await store.begun_log(database, lambda found: genesis.ensure(settings, found, topic))
         async with opened(settings, "consent") as custodian:

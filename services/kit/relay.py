@@ -16,12 +16,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.kit import logs, outbox
-from services.kit.broker import LogProducer, Placed, UnsendableError
+from services.kit.broker import UnsendableError
 from services.kit.database import new_engine
 from services.kit.ending import die_if_failed
 from services.kit.lanes import Lanes
 from services.kit.leadership import CONNECTION_ANSWERS_WITHIN, leadership, notices
 from services.kit.outbox import OutboxRow
+from services.kit.producing import LogProducer, Placed
 from services.kit.topics import Topic
 
 IN_FLIGHT = 500  # rows

@@ -1,19 +1,15 @@
-"""The topics as declared in `schemas/topics`: read them, create them on a cluster, find what differs there."""
+"""The topics as declared in `schemas/topics`, and how a cluster's differ from them."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass as plain_dataclass
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Annotated, Literal
 
 import yaml
-from kafka.admin import ConfigResource, KafkaAdminClient
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 DECLARATIONS = files("schemas") / "topics"
-BOOTSTRAP_TIMEOUT_MS = 10_000
 FOR_EVER = -1
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -64,17 +60,6 @@ class Topic:
         }
 
 
-@plain_dataclass(frozen=True)
-class Change:
-    """One thing that `apply` did to the cluster."""
-
-    topic: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.topic}: {self.what}"
-
-
 def load(folder: Traversable = DECLARATIONS) -> dict[str, Topic]:
     """Read every `<name>.yaml` of `folder`; return name -> Topic, sorted by name.
 
@@ -86,32 +71,18 @@ def load(folder: Traversable = DECLARATIONS) -> dict[str, Topic]:
     return {topic.name: topic for topic in topics}
 
 
-def apply(bootstrap: str, topics: Mapping[str, Topic] | None = None) -> list[Change]:
-    """Create what the cluster lacks and set what is set otherwise; return what was done, nothing when all was right.
-
-    Never changes a partition count: keys would move to other partitions and lose their order. `check` reports it.
-    """
-    declared = load() if topics is None else topics
-    with _admin(bootstrap) as admin:
-        missing = [topic for topic in declared.values() if topic.name not in _partition_counts(admin, declared)]
-        changes = _create(admin, missing)
-        return changes + [change for topic in declared.values() for change in _configure(admin, topic)]
-
-
-def check(bootstrap: str, topics: Mapping[str, Topic] | None = None) -> list[str]:
-    """Return every difference between the declarations and the cluster as a sentence; empty when there is none."""
-    declared = load() if topics is None else topics
-    with _admin(bootstrap) as admin:
-        counts = _partition_counts(admin, declared)
-        return [sentence for topic in declared.values() for sentence in _differences(admin, topic, counts)]
-
-
-def require(bootstrap: str, service: str, topics: Mapping[str, Topic] | None = None) -> None:
-    """Raise TopicsDifferError unless every topic that `service` reads or writes is as declared: call before serving."""
-    declared = load() if topics is None else topics
-    mine = {name: topic for name, topic in declared.items() if service in topic.writers + topic.readers}
-    if differences := check(bootstrap, mine):
-        raise TopicsDifferError(differences)
+def differences(topic: Topic, partitions: int | None, config: Mapping[str, str]) -> list[str]:
+    """Return how a topic on a cluster differs, one sentence each; without `partitions` it is not there."""
+    if partitions is None:
+        return [f"The topic {topic.name} does not exist."]
+    sentences = [
+        f"The topic {topic.name} has {key}={config[key]} instead of {value}."
+        for key, value in topic.config.items()
+        if config[key] != value
+    ]
+    if partitions != topic.partitions:
+        sentences.insert(0, f"The topic {topic.name} has {partitions} partitions instead of {topic.partitions}.")
+    return sentences
 
 
 def _parsed(source: Traversable) -> Topic:
@@ -119,53 +90,3 @@ def _parsed(source: Traversable) -> Topic:
     if source.name != f"{topic.name}.yaml":
         raise ValueError(f"{source.name} declares the topic {topic.name}: a topic's file bears its name.")
     return topic
-
-
-@contextmanager
-def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
-    try:
-        yield admin
-    finally:
-        admin.close()
-
-
-def _partition_counts(admin: KafkaAdminClient, names: Collection[str]) -> dict[str, int]:
-    described = admin.describe_topics(list(names)) if names else []
-    return {found["name"]: len(found["partitions"]) for found in described if found["error_code"] == 0}
-
-
-def _create(admin: KafkaAdminClient, topics: list[Topic]) -> list[Change]:
-    if topics:
-        # The broker's default replication factor: one on a laptop, what the cluster's operator set elsewhere.
-        wanted = {topic.name: {"num_partitions": topic.partitions, "configs": topic.config} for topic in topics}
-        admin.create_topics(wanted, wait_for_metadata=True)
-    return [Change(topic.name, f"created with {topic.partitions} partitions") for topic in topics]
-
-
-def _configure(admin: KafkaAdminClient, topic: Topic) -> list[Change]:
-    actual = _actual_config(admin, topic)
-    wrong = {key: value for key, value in topic.config.items() if actual[key] != value}
-    if wrong:
-        admin.alter_configs([ConfigResource("TOPIC", topic.name, wrong)])
-    return [Change(topic.name, f"{key} set from {actual[key]} to {value}") for key, value in wrong.items()]
-
-
-def _differences(admin: KafkaAdminClient, topic: Topic, counts: Mapping[str, int]) -> list[str]:
-    if topic.name not in counts:
-        return [f"The topic {topic.name} does not exist."]
-    actual = _actual_config(admin, topic)
-    sentences = [
-        f"The topic {topic.name} has {key}={actual[key]} instead of {value}."
-        for key, value in topic.config.items()
-        if actual[key] != value
-    ]
-    if (count := counts[topic.name]) != topic.partitions:
-        sentences.insert(0, f"The topic {topic.name} has {count} partitions instead of {topic.partitions}.")
-    return sentences
-
-
-def _actual_config(admin: KafkaAdminClient, topic: Topic) -> dict[str, str]:
-    resource = ConfigResource("TOPIC", topic.name, list(topic.config))
-    described = admin.describe_configs([resource], config_filter="all")
-    return {key: entry["value"] for key, entry in described["topic"][topic.name].items()}

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
-from services.kit import topics
 from services.kit.control import ControlView, followed
 from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
+from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.kit.together import together
 from services.referrals import lifecycle, publishing, reading
@@ -38,7 +38,7 @@ async def working(
 ) -> AsyncIterator[None]:
     """Relay, read and expire while the block runs; it begins once the log has."""
     service, url = settings.service, settings.database_url
-    await asyncio.to_thread(topics.require, settings.kafka, service)
+    await require_topics(settings.kafka, service)
     readers = (
         DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
         disclosures,

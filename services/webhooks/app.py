@@ -1,6 +1,5 @@
 """The composition root of webhooks."""
 
-import asyncio
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,11 +8,11 @@ from typing import Final
 import httpx
 from fastapi import FastAPI
 
-from services.kit import topics
 from services.kit.auth import public
 from services.kit.database import Database
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
+from services.kit.required import require_topics
 from services.kit.service import create_service
 from services.webhooks import api, worker
 from services.webhooks.cursors import Cursors
@@ -58,7 +57,7 @@ def compose(
 
     @asynccontextmanager
     async def delivering(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(topics.require, settings.kafka, NAME)
+        await require_topics(settings.kafka, NAME)
         loopback = settings.allow_loopback_receivers
         async with AsyncExitStack() as running:
             custodian = HttpCustodian(settings, consent)

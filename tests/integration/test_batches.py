@@ -10,8 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.contrib.asgi import faust_app_running
 
 from services.kit.batches import BatchApp, Run, StartOffsets, batch_app
-from services.kit.broker import LogProducer, NotAWriterError, read_all
+from services.kit.broker import NotAWriterError, read_all
 from services.kit.ending import EXIT_CODE
+from services.kit.producing import LogProducer
 from services.kit.topics import Topic
 from tests.support.topics import create, declared
 from tests.support.waiting import wait_until_async

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
-from services.kit import topics
+from services.kit import cluster
 from services.kit.clients import DependencyDown
 from tests.conftest import Databases
 from tests.support.control_records import OUTREACH
@@ -82,7 +82,7 @@ async def test_it_takes_up_where_it_ended(registry: Registry) -> None:
     await registry.permit(client)
     await registry.revoke(client)
     await registry.broker.start()
-    await asyncio.to_thread(topics.check, registry.broker.bootstrap)
+    await asyncio.to_thread(cluster.check, registry.broker.bootstrap)
     async with registry.serving():
         await registry.receipt(client, state="effective")
         assert len(await registry.records(client)) == 2

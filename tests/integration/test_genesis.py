@@ -12,7 +12,7 @@ from policy.step import Fold
 from schemas.control import SigningKey
 from services.governance import genesis
 from services.governance.settings import GovernanceSettings
-from services.kit import keys, topics
+from services.kit import cluster, keys, topics
 from services.kit.broker import Record, read_all
 from services.kit.topics import Topic
 from tests.support.callers import Community
@@ -41,7 +41,7 @@ def settings(kafka: str, root_key: Ed25519PrivateKey = COMMUNITY.root_key) -> Go
 def topic(kafka: str) -> Topic:
     """An empty log of the test's own."""
     declared = dataclasses.replace(topics.load()["client-events"], name=f"genesis-{keys.random_id()}")
-    topics.apply(kafka, {declared.name: declared})
+    cluster.apply(kafka, {declared.name: declared})
     return declared
 
 
@@ -123,7 +123,7 @@ async def test_another_root_key_or_another_log_stops_it(kafka: str, topic: Topic
 
 async def test_a_partitions_genesis_does_not_begin_another_partition(kafka: str, topic: Topic) -> None:
     other = dataclasses.replace(topic, name=f"genesis-{keys.random_id()}")
-    topics.apply(kafka, {other.name: other})
+    cluster.apply(kafka, {other.name: other})
     await genesis.ensure(settings(kafka), LOG_ID, topic)
     first = (await records(kafka, topic))[0][0]
     await write(kafka, other, 1, first.key, first.value)

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.kit import outbox, relay, topics
+from services.kit import cluster, outbox, relay
 from services.kit.broker import Record, read_all
 from services.kit.database import Database
 from services.kit.outbox import OutboxRow, put
@@ -256,7 +256,7 @@ async def test_a_broker_killed_and_stopped_under_load_costs_nothing_and_turns_no
     sender = Relay("tester", url, kafka.bootstrap, prepare, topics=declaration, delivery_timeout=2.0)
     try:
         await kafka.start()
-        await asyncio.to_thread(topics.apply, kafka.bootstrap, declaration)
+        await asyncio.to_thread(cluster.apply, kafka.bootstrap, declaration)
         async with sender.running():
             writers = [asyncio.create_task(keep_writing(client)) for client in clients]
             await write_more()

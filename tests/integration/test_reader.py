@@ -13,8 +13,9 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.kit.broker import LogProducer, Record
+from services.kit.broker import Record
 from services.kit.ending import EXIT_CODE
+from services.kit.producing import LogProducer
 from services.kit.reader import DatabaseReader
 from services.kit.runs import SESSION_TIMEOUT
 from services.kit.topics import Topic

@@ -9,17 +9,10 @@ from dataclasses import replace
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
-from services.kit import broker, topics
-from services.kit.broker import (
-    Ends,
-    LogProducer,
-    NoSuchPartitionError,
-    NotAWriterError,
-    OutageHandler,
-    Record,
-    RecordTooLargeError,
-    read_all,
-)
+from services.kit import broker, cluster, topics
+from services.kit.broker import Ends, NotAWriterError, OutageHandler, Record, read_all
+from services.kit.producing import LogProducer, NoSuchPartitionError, RecordTooLargeError
+from services.kit.required import require_topics
 from services.kit.topics import Topic
 from tests.support.topics import create, declared
 
@@ -41,33 +34,41 @@ def producer(kafka: str, declaration: Mapping[str, Topic]) -> Iterator[LogProduc
     opened.close()
 
 
-def test_what_is_missing_is_created_once_and_then_all_is_right(kafka: str) -> None:
+async def test_what_is_missing_is_created_once_and_then_all_is_right(kafka: str) -> None:
     fresh = declared("kit-topics-created", 2)
-    assert topics.check(kafka, fresh) == ["The topic kit-topics-created does not exist."]
-    assert [str(change) for change in topics.apply(kafka, fresh)] == ["kit-topics-created: created with 2 partitions"]
-    assert topics.apply(kafka, fresh) == []
-    assert topics.check(kafka, fresh) == []
-    topics.require(kafka, "tester", fresh)
+    missing = ["The topic kit-topics-created does not exist."]
+    assert cluster.check(kafka, fresh) == missing
+    with pytest.raises(topics.TopicsDifferError) as raised:
+        await require_topics(kafka, "tester", fresh)
+    assert raised.value.differences == missing
+    assert [str(change) for change in cluster.apply(kafka, fresh)] == ["kit-topics-created: created with 2 partitions"]
+    assert cluster.apply(kafka, fresh) == []
+    assert cluster.check(kafka, fresh) == []
+    await require_topics(kafka, "tester", fresh)
 
 
-def test_a_setting_that_differs_is_told_and_put_right(kafka: str) -> None:
+async def test_a_setting_that_differs_is_told_and_put_right(kafka: str) -> None:
     first = declared("kit-topics-changed", 1)
-    topics.apply(kafka, first)
+    cluster.apply(kafka, first)
     larger = {name: replace(topic, max_message_bytes=300_000) for name, topic in first.items()}
     sentence = "The topic kit-topics-changed has max.message.bytes=262144 instead of 300000."
-    assert topics.check(kafka, larger) == [sentence]
+    assert cluster.check(kafka, larger) == [sentence]
     with pytest.raises(topics.TopicsDifferError, match=r"max\.message\.bytes"):
-        topics.require(kafka, "tester", larger)
-    topics.require(kafka, "somebody else", larger)
-    assert len(topics.apply(kafka, larger)) == 1
-    assert topics.check(kafka, larger) == []
+        await require_topics(kafka, "tester", larger)
+    await require_topics(kafka, "somebody else", larger)
+    assert len(cluster.apply(kafka, larger)) == 1
+    assert cluster.check(kafka, larger) == []
 
 
-def test_a_partition_count_is_told_and_never_changed(kafka: str) -> None:
-    topics.apply(kafka, declared("kit-topics-partitions", 2))
+async def test_a_partition_count_is_told_and_never_changed(kafka: str) -> None:
+    cluster.apply(kafka, declared("kit-topics-partitions", 2))
     more = declared("kit-topics-partitions", 3)
-    assert topics.apply(kafka, more) == []
-    assert topics.check(kafka, more) == ["The topic kit-topics-partitions has 2 partitions instead of 3."]
+    assert cluster.apply(kafka, more) == []
+    sentence = "The topic kit-topics-partitions has 2 partitions instead of 3."
+    assert cluster.check(kafka, more) == [sentence]
+    with pytest.raises(topics.TopicsDifferError) as raised:
+        await require_topics(kafka, "tester", more)
+    assert raised.value.differences == [sentence]
 
 
 def test_a_service_that_is_not_listed_can_not_write(kafka: str) -> None:

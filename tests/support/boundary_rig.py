@@ -21,7 +21,7 @@ from deploy.local.supervisor import Program
 from policy.state import PartitionState
 from policy.step import Fold
 from services.boundary.snapshots import Snapshots
-from services.kit import topics
+from services.kit import cluster
 from services.kit.broker import Record as Stored
 from services.kit.broker import read_all
 from services.kit.keys import decode_private
@@ -58,7 +58,7 @@ class BoundaryRig:
         """Run the broker until it takes connections, with the topics as declared."""
         self._run(self._broker.prepare())
         await self._broker.ready()
-        await asyncio.to_thread(topics.apply, self.kafka)
+        await asyncio.to_thread(cluster.apply, self.kafka)
 
     def start_boundary(self) -> None:
         """Run a boundary; `decided` or /readyz tell when it decides."""

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 
 from schemas.disclosures import Delivery
-from services.kit import topics
+from services.kit import cluster
 from services.kit.auth import Scope
 from services.kit.broker import read_all
 from services.kit.keys import random_id
@@ -196,7 +196,7 @@ async def hooked(database_url: str) -> AsyncIterator[Hooked]:
         broker, community = OwnKafka(folder, base), Community(now=time.time())
         await broker.start()
         try:
-            await asyncio.to_thread(topics.apply, broker.bootstrap)
+            await asyncio.to_thread(cluster.apply, broker.bootstrap)
             disclosing = Disclosing()
             custodian = FakeCustodian(disclosing.clients)
             async with AsyncExitStack() as running:

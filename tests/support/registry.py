@@ -27,7 +27,7 @@ from schemas.events import (
 from schemas.records import ControlEvent
 from services.consent.app import create_app
 from services.consent.settings import ConsentSettings
-from services.kit import keys, topics
+from services.kit import cluster, keys
 from services.kit.auth import Scope, service_only
 from services.kit.broker import Record, read_all
 from services.kit.clients import ServiceClient
@@ -281,7 +281,7 @@ async def founded(postgres: Databases) -> AsyncIterator[Registry]:
 
 @asynccontextmanager
 async def _serving(broker: OwnKafka, database_url: str) -> AsyncIterator[Registry]:
-    await asyncio.to_thread(topics.apply, broker.bootstrap)
+    await asyncio.to_thread(cluster.apply, broker.bootstrap)
     community = Community(now=time.time())
     values = community.setting_values("consent") | {
         "kafka": broker.bootstrap,

@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import replace
 
-from services.kit import topics
+from services.kit import cluster, topics
 from services.kit.topics import Topic
 
 
@@ -16,5 +16,5 @@ def declared(name: str, partitions: int, service: str = "tester") -> dict[str, T
 def create(bootstrap: str, purpose: str, partitions: int = 3) -> dict[str, Topic]:
     """Create a topic with a name that nobody else has, and return its declaration."""
     fresh = declared(f"{purpose}-{uuid.uuid4().hex[:12]}", partitions)
-    topics.apply(bootstrap, fresh)
+    cluster.apply(bootstrap, fresh)
     return fresh

@@ -22,7 +22,7 @@ from faust.contrib.asgi import faust_app_running
 from schemas.records import ReferralEvents
 from services.boundary.settings import BoundarySettings
 from services.boundary.worker import Boundary
-from services.kit import topics
+from services.kit import cluster
 from services.kit.auth import Scope
 from services.kit.broker import read_all
 from services.kit.clients import ServiceClient
@@ -183,7 +183,7 @@ async def _founded(folder: Path, base: int, database_url: str) -> AsyncIterator[
     broker, community = OwnKafka(folder, base), Community(now=time.time())
     await broker.start()
     try:
-        await asyncio.to_thread(topics.apply, broker.bootstrap)
+        await asyncio.to_thread(cluster.apply, broker.bootstrap)
         values = {"kafka": broker.bootstrap, "root_fingerprint": ROOT_FINGERPRINT}
         settings = DatabaseSettings(**community.setting_values("referrals") | values | {"database_url": database_url})
         boundary = Boundary(
