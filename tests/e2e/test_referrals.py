@@ -1,6 +1,5 @@
 """Referrals on a whole stack: with the real consent service, and with the referrals service killed on the way."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.governance import Caller, is_problem, member
-from tests.support.stack import StackProcess, started_stack
+from tests.support.stack import StackProcess
 from tests.support.waiting import wait_until
 
 PURPOSE = "shelter-placement"
@@ -71,17 +70,12 @@ class Provider:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[StackProcess]:
-    with started_stack() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def providers(stack: StackProcess) -> tuple[Provider, Provider, Provider]:
+def providers(running_stack: StackProcess) -> tuple[Provider, Provider, Provider]:
     """An outreach provider, a victim service provider, and the shelter that they have an agreement with."""
-    admin = Caller(stack, **stack.admin)
+    admin = Caller(running_stack, **running_stack.admin)
     made = [
-        Provider(*member(stack, admin, victim_service_provider=protected), stack) for protected in (False, True, False)
+        Provider(*member(running_stack, admin, victim_service_provider=protected), running_stack)
+        for protected in (False, True, False)
     ]
     outreach, safe_house, shelter = made
     for provider in made:
@@ -103,7 +97,7 @@ def providers(stack: StackProcess) -> tuple[Provider, Provider, Provider]:
 
 
 def test_what_was_withheld_follows_though_the_service_is_killed_as_the_client_consents(
-    stack: StackProcess, providers: tuple[Provider, Provider, Provider]
+    running_stack: StackProcess, providers: tuple[Provider, Provider, Provider]
 ) -> None:
     outreach, _, shelter = providers
     is_problem(
@@ -112,10 +106,10 @@ def test_what_was_withheld_follows_though_the_service_is_killed_as_the_client_co
     client = outreach.client()
     referral = outreach.refer(shelter.id, client, **NAME).json()["id"]
     reference = outreach.crossing(referral, "deidentified")["reference"]
-    killed = stack.kill("referrals")
+    killed = running_stack.kill("referrals")
     outreach.grant(client, shelter.id)
-    stack.wait_restarted("referrals", killed)
-    stack.wait_ready("referrals")
+    running_stack.wait_restarted("referrals", killed)
+    running_stack.wait_ready("referrals")
     assert outreach.crossing(referral, "permit")["categories"] == ["identity", "need"]
     for name in (reference, referral):
         assert shelter.call("GET", "referrals", f"/referrals/{name}").json() == {"id": name, "status": "requested"}
@@ -123,7 +117,7 @@ def test_what_was_withheld_follows_though_the_service_is_killed_as_the_client_co
     assert accepted.status_code == 200
     view = outreach.call("GET", "referrals", f"/referrals/{referral}").json()
     assert (view["status"], view["version"]) == ("accepted", 3)
-    assert "Canary" not in stack.log("referrals")
+    assert "Canary" not in running_stack.log("referrals")
 
 
 def test_a_victim_service_provider_seals_what_its_release_names(
