@@ -168,12 +168,7 @@ def source_offset(record: Record) -> int:
 
 
 async def test_a_derived_topic_is_applied_by_its_sources_offsets(
-    kafka: str,
-    declaration: Mapping[str, Topic],
-    topic: str,
-    producer: LogProducer,
-    url: SecretStr,
-    rows: Rows,
+    kafka: str, declaration: Mapping[str, Topic], topic: str, producer: LogProducer, url: SecretStr, rows: Rows
 ) -> None:
     def write(*values: bytes) -> None:
         for value in values:
