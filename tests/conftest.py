@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.local.postgres import Postgres
+from tests.support.own_kafka import STANDING_KAFKA
 from tests.support.ports import free_port_base
 from tests.support.scheduling import StackSharing, scheduler
 from tests.support.shared_stack import SharedStack, TestRun, shared_stack
@@ -25,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    STANDING_KAFKA.end()
     if TEST_RUN in config.stash:
         config.stash[TEST_RUN].end()
 

@@ -105,7 +105,7 @@ class BoundaryRig:
         self.kill("boundary")
         shutil.rmtree(self.snapshots, ignore_errors=True)
         await asyncio.to_thread(_delete, self.kafka, OUTPUT)
-        await asyncio.to_thread(topics.apply, self.kafka)
+        await asyncio.to_thread(cluster.apply, self.kafka)
 
     async def forge_disclosure(self, partition: int) -> None:
         """Write what the boundary would write next, from nothing: as one with its rights on the topic could."""

@@ -1,13 +1,10 @@
-"""The webhooks service amid a broker of its own, a custodian over HTTP, a receiver, and what was decided."""
+"""The webhooks service amid a new log, a custodian over HTTP, a receiver, and what was decided."""
 
 import asyncio
-import os
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +14,6 @@ from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 
 from schemas.disclosures import Delivery
-from services.kit import cluster
 from services.kit.auth import Scope
 from services.kit.broker import read_all
 from services.kit.keys import random_id
@@ -29,10 +25,9 @@ from tests.support.callers import Community, bearer
 from tests.support.custodian import FakeCustodian
 from tests.support.disclosing import Disclosing, Made
 from tests.support.log import PARTITIONS
-from tests.support.own_kafka import OwnKafka
+from tests.support.own_kafka import STANDING_KAFKA
 from tests.support.ports import free_port_base
 from tests.support.receiver import Desk, Receiver, receiving
-from tests.support.shared_stack import RUN_FOLDER
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
@@ -191,26 +186,17 @@ class Hooked:
 @asynccontextmanager
 async def hooked(database_url: str) -> AsyncIterator[Hooked]:
     """Bring everything up but the service, which runs while the test says `serving`."""
-    with free_port_base() as base:
-        folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
-        broker, community = OwnKafka(folder, base), Community(now=time.time())
-        await broker.start()
-        try:
-            await asyncio.to_thread(cluster.apply, broker.bootstrap)
-            disclosing = Disclosing()
-            custodian = FakeCustodian(disclosing.clients)
-            async with AsyncExitStack() as running:
-                consent = await running.enter_async_context(_custodian_over_http(community, custodian, base + 2))
-                values = {"kafka": broker.bootstrap, "database_url": database_url, "services": {"consent": consent}}
-                settings = WebhooksSettings(
-                    **community.setting_values("webhooks") | values, allow_loopback_receivers=True
-                )
-                producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
-                await running.enter_async_context(producer)
-                receiver = await running.enter_async_context(receiving())
-                yield Hooked(community, settings, producer, receiver, disclosing, custodian)
-        finally:
-            broker.kill()
+    async with STANDING_KAFKA.lent() as broker, AsyncExitStack() as running:
+        port = running.enter_context(free_port_base()) + 2
+        community, disclosing = Community(now=time.time()), Disclosing()
+        custodian = FakeCustodian(disclosing.clients)
+        consent = await running.enter_async_context(_custodian_over_http(community, custodian, port))
+        values = {"kafka": broker.bootstrap, "database_url": database_url, "services": {"consent": consent}}
+        settings = WebhooksSettings(**community.setting_values("webhooks") | values, allow_loopback_receivers=True)
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
+        await running.enter_async_context(producer)
+        receiver = await running.enter_async_context(receiving())
+        yield Hooked(community, settings, producer, receiver, disclosing, custodian)
 
 
 @asynccontextmanager

@@ -1,18 +1,14 @@
-"""A consent service in this process, with a broker of its own: governance's records are written by the test.
+"""A consent service in this process, on a new log: governance's records are written by the test.
 
 Organizations act through its HTTP API with tokens, other services with assertions. What governance alone can answer,
 who shares an identifier system, an application of one address answers.
 """
 
-import asyncio
-import os
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,7 +23,7 @@ from schemas.events import (
 from schemas.records import ControlEvent
 from services.consent.app import create_app
 from services.consent.settings import ConsentSettings
-from services.kit import cluster, keys
+from services.kit import keys
 from services.kit.auth import Scope, service_only
 from services.kit.broker import Record, read_all
 from services.kit.clients import ServiceClient
@@ -48,10 +44,8 @@ from tests.support.control_records import (
     Governance,
 )
 from tests.support.log import CONSENT, GOVERNANCE, LOG_ID, PARTITIONS, ROOT_FINGERPRINT, Log
-from tests.support.own_kafka import OwnKafka
-from tests.support.ports import free_port_base
+from tests.support.own_kafka import STANDING_KAFKA, OwnKafka
 from tests.support.sealed import CONTENT, Sealed, form
-from tests.support.shared_stack import RUN_FOLDER
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
@@ -268,20 +262,16 @@ def assert_names(refused: httpx.Response, field: str) -> None:
 
 @asynccontextmanager
 async def founded(postgres: Databases) -> AsyncIterator[Registry]:
-    """Bring up a log with a broker of its own, and the consent service on it."""
-    with free_port_base() as base:
-        broker = OwnKafka(Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER])), base)
-        await broker.start()
-        try:
-            async with _serving(broker, postgres.create_database("consent")) as registry:
-                yield registry
-        finally:
-            broker.kill()
+    """Let a new log begin, with the consent service on it."""
+    async with (
+        STANDING_KAFKA.lent() as broker,
+        _serving(broker, postgres.create_database("consent")) as registry,
+    ):
+        yield registry
 
 
 @asynccontextmanager
 async def _serving(broker: OwnKafka, database_url: str) -> AsyncIterator[Registry]:
-    await asyncio.to_thread(cluster.apply, broker.bootstrap)
     community = Community(now=time.time())
     values = community.setting_values("consent") | {
         "kafka": broker.bootstrap,

@@ -1,10 +1,9 @@
-"""A town around the referrals service: a broker and a boundary of its own, and the others' words written by the test.
+"""A town around the referrals service: a new log with a boundary on it, and the others' words written by the test.
 
 Governance's and consent's records are signed as those services sign them. Of consent's API there is the one address
 that the referrals service asks, with real keys behind it.
 """
 
-import asyncio
 import os
 import tempfile
 import time
@@ -22,7 +21,6 @@ from faust.contrib.asgi import faust_app_running
 from schemas.records import ReferralEvents
 from services.boundary.settings import BoundarySettings
 from services.boundary.worker import Boundary
-from services.kit import cluster
 from services.kit.auth import Scope
 from services.kit.broker import read_all
 from services.kit.clients import ServiceClient
@@ -34,8 +32,7 @@ from tests.support.callers import Community, bearer
 from tests.support.chronicle import OUTREACH, PURPOSE, SHELTER, Chronicle
 from tests.support.key_desk import KeyDesk
 from tests.support.log import LOG_ID, PARTITIONS, ROOT_FINGERPRINT
-from tests.support.own_kafka import OwnKafka
-from tests.support.ports import free_port_base
+from tests.support.own_kafka import STANDING_KAFKA
 from tests.support.shared_stack import RUN_FOLDER
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
@@ -171,30 +168,18 @@ class Town(Chronicle):
 
 @asynccontextmanager
 async def founded(database_url: str) -> AsyncIterator[Town]:
-    """Bring up a town with a broker of its own; the referrals service runs while the test says `serving`."""
-    with free_port_base() as base:
-        folder = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
-        async with _founded(folder, base, database_url) as town:
-            yield town
-
-
-@asynccontextmanager
-async def _founded(folder: Path, base: int, database_url: str) -> AsyncIterator[Town]:
-    broker, community = OwnKafka(folder, base), Community(now=time.time())
-    await broker.start()
-    try:
-        await asyncio.to_thread(cluster.apply, broker.bootstrap)
+    """Bring up a town on a new log; the referrals service runs while the test says `serving`."""
+    async with STANDING_KAFKA.lent() as broker, AsyncExitStack() as running:
+        community = Community(now=time.time())
         values = {"kafka": broker.bootstrap, "root_fingerprint": ROOT_FINGERPRINT}
         settings = DatabaseSettings(**community.setting_values("referrals") | values | {"database_url": database_url})
+        snapshots = Path(tempfile.mkdtemp(dir=os.environ[RUN_FOLDER]))
         boundary = Boundary(
-            BoundarySettings(**community.setting_values("boundary") | values | {"snapshots": folder / "snapshots"})
+            BoundarySettings(**community.setting_values("boundary") | values | {"snapshots": snapshots})
         )
-        async with AsyncExitStack() as running:
-            producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
-            await running.enter_async_context(producer)
-            town = Town(broker.bootstrap, producer, community=community, settings=settings)
-            await town.found()
-            await running.enter_async_context(faust_app_running(boundary.app))
-            yield town
-    finally:
-        broker.kill()
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
+        await running.enter_async_context(producer)
+        town = Town(broker.bootstrap, producer, community=community, settings=settings)
+        await town.found()
+        await running.enter_async_context(faust_app_running(boundary.app))
+        yield town
