@@ -9,6 +9,7 @@ from typing import Final
 import uvicorn
 
 NOT_STARTED: Final = 3  # the exit code of uvicorn's own command
+LOOKED_FOR_EVERY: Final = (20_000, 20, 50)  # new objects; looks at the youngest; looks at the middle-aged
 NEVER_LOADED: Final = ("pygments", "rich")
 """What libraries load if it is there, to colour what a person reads in a terminal. A service writes JSON lines, and
 these would be 8 MB of each and a twelfth of its start."""
@@ -45,6 +46,8 @@ def _loaded(asked: Namespace) -> uvicorn.Config:
     gc.disable()
     config.load()
     gc.freeze()
+    # Requests and records come and go by the thousand, and few leave garbage that only a look finds.
+    gc.set_threshold(*LOOKED_FOR_EVERY)
     gc.enable()
     return config
 
