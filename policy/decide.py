@@ -1,5 +1,6 @@
 """What of an event crosses to one party: the rule, with the history of the referral."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from policy.allowed import EPOCH, Allowed, allowed_under, excluded
 from policy.consents import NONE
 from policy.control import Control
-from policy.regimes import rule
+from policy.regimes import Rule, rule
 from policy.state import BY_ID, STRANGER, ReferralState
 from schemas.disclosures import Basis, CallBack, Decision, Verdict
 from schemas.events import ClientConsents, DataCategory, Envelope, HeldConsent, Party, PurposeOfUse
@@ -54,41 +55,18 @@ def status_word(allowed: Allowed, status: str, known: int, told_originator: bool
 class Rules:
     """What follows from one control state alone, found once: control changes daily, events come by the thousand.
 
-    `rule` is `regimes.rule` under this control state. `unconsented` is the decision about a client who never said
-    anything, but for its reference. Both are bounded: a forged event can name whatever it likes.
+    `rule` is `regimes.rule` under this control state; `unconsented` is `_unconsented`. Both are bounded: a forged event
+    can name whatever it likes.
     """
 
     def __init__(self, control: Control) -> None:
         self.control = control
         self.rule = lru_cache(maxsize=4096)(partial(rule, control))
-        self.unconsented = lru_cache(maxsize=16384)(self._unconsented)
+        self.unconsented = lru_cache(maxsize=2048)(partial(_unconsented, control, self.rule))
 
     def under(self, control: Control) -> "Rules":
         """Itself while control is the same, else new."""
         return self if control is self.control else Rules(control)
-
-    def _unconsented(
-        self,
-        publisher: Party,
-        recipient: Party,
-        purpose: PurposeOfUse,
-        boxed: tuple[DataCategory, ...],
-        requested: bool,
-        contact: str | None,
-    ) -> Decision:
-        allowed = allowed_under(self.rule(publisher, recipient, purpose), NONE, 0, boxed)
-        call_back = self.call_back(publisher.organization, contact)
-        return _released(allowed, boxed, requested, False, recipient, "requested", call_back)
-
-    def call_back(self, organization_id: str, contact_id: str | None) -> CallBack | None:
-        """The registered contact of an organization, as it is registered now."""
-        organization = self.control.organizations.get(organization_id)
-        for contact in organization.contacts if organization else ():
-            if contact.id == contact_id:
-                return CallBack(
-                    name=contact.name, phone=contact.phone, email=contact.email, languages=contact.languages
-                )
-        return None
 
 
 class Case(Struct, gc=False):
@@ -116,16 +94,41 @@ def _decided(case: Case, recipient: Party, known: int) -> Decision:
     if case.referral.historical:
         return _denied(told, "historical")
     if isinstance(event, BoxedEvent):
-        boxed, requested = _boxed(data.sealed), isinstance(event, ReferralRequested)
+        boxed, history = _boxed(data.sealed), (isinstance(event, ReferralRequested), known == BY_ID)
         if case.consents is NONE:
-            return rules.unconsented(originator, recipient, data.purpose, boxed, requested, data.call_back)
+            return rules.unconsented(originator, recipient, data.purpose, boxed, history, data.call_back)
         allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at, boxed)
-        call_back = rules.call_back(originator.organization, data.call_back)
-        return _released(allowed, boxed, requested, known == BY_ID, told, data.referral.status, call_back)
+        call_back = _call_back(rules.control, originator.organization, data.call_back)
+        return _released(allowed, boxed, history, told, data.referral.status, call_back)
     if excluded(case.consents, told.organization, case.at):
         return _denied(told, "excluded")
     allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at)
     return _status(allowed, told, data.referral.status, known, from_recipient)
+
+
+def _unconsented(
+    control: Control,
+    find: Callable[[Party, Party, PurposeOfUse], Rule],
+    publisher: Party,
+    recipient: Party,
+    purpose: PurposeOfUse,
+    boxed: tuple[DataCategory, ...],
+    history: tuple[bool, bool],
+    contact: str | None,
+) -> Decision:
+    """The decision about a client who never said anything: never a permit, so neither time nor status is in it."""
+    allowed = allowed_under(find(publisher, recipient, purpose), NONE, 0, boxed)
+    call_back = _call_back(control, publisher.organization, contact)
+    return _released(allowed, boxed, history, recipient, "", call_back)
+
+
+def _call_back(control: Control, organization_id: str, contact_id: str | None) -> CallBack | None:
+    """The registered contact of an organization, as it is registered now."""
+    organization = control.organizations.get(organization_id)
+    for contact in organization.contacts if organization else ():
+        if contact.id == contact_id:
+            return CallBack(name=contact.name, phone=contact.phone, email=contact.email, languages=contact.languages)
+    return None
 
 
 def _denied(told: Party, reason: str, withheld: dict[DataCategory, str] | None = None) -> Decision:
@@ -141,12 +144,13 @@ def _boxed(sealed: tuple[Envelope, ...]) -> tuple[DataCategory, ...]:
 def _released(
     allowed: Allowed,
     boxed: tuple[DataCategory, ...],
-    requested: bool,
-    had_permit: bool,
+    history: tuple[bool, bool],
     told: Party,
     status: str,
     call_back: CallBack | None,
 ) -> Decision:
+    """`history`: whether this is the request, and whether the recipient had a permit of this referral."""
+    requested, had_permit = history
     verdict, categories = release(requested, allowed, frozenset(boxed), had_permit)
     withheld, permitted = allowed.withheld, verdict == "permit"
     if "need" in boxed and "need" not in categories:

@@ -43,7 +43,7 @@ class ClientReferrals(Struct, kw_only=True, array_like=True):
         return False
 
 
-class PartitionState(Struct, kw_only=True):
+class PartitionState(Struct, kw_only=True, forbid_unknown_fields=True):
     """One partition. `next`: the offset it waits for; `at`: running maximum of LogAppendTime (ms since 1970).
 
     Clients are kept packed: as objects they would take four times the memory, and a garbage collector's time.

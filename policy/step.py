@@ -31,7 +31,7 @@ Headers = Iterable[tuple[str, bytes | None]]
 _timestamp = struct.Struct(">q").pack
 _length = struct.Struct(">i").pack
 _ABSENT = _length(-1)
-_pack = msgspec.msgpack.Encoder().encode
+_packed_in_order = msgspec.msgpack.Encoder(order="sorted").encode  # whatever the order in which fields are declared
 _KNOWS = {"permit": BY_ID, "deidentified": BY_REFERENCE}
 
 
@@ -166,7 +166,7 @@ def _referral_of(event: ReferralEvents, client: ClientReferrals) -> ReferralStat
 
 def _facts(data: ReferralData) -> bytes:
     """A hash of what never changes of a referral (originator, purpose, recipients): state need not hold them."""
-    never_changing = _pack((data.referral.originator, data.purpose, data.recipients))
+    never_changing = _packed_in_order((data.referral.originator, data.purpose, data.recipients))
     return sha256(never_changing).digest()[:16]
 
 

@@ -72,7 +72,11 @@ _RECORDED = msgspec.json.Decoder(_Recorded)
 
 
 class Partition:
-    """One partition's replay: takes records of both topics in whatever interleaving, each topic in its order."""
+    """One partition's replay: takes records of both topics in whatever interleaving, each topic in its order.
+
+    A record is decided when the first output comes that might answer it, so the fold can be one record ahead of
+    `compared` and `digest`.
+    """
 
     def __init__(self, partition: int, root_fingerprint: str) -> None:
         self.differences: list[Difference] = []
@@ -148,7 +152,7 @@ class Partition:
         """Say what an output is that is not the next decision; `decided` is what it would be if the record is there."""
         try:
             recorded = _RECORDED.decode(output.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._break(Difference(OUTPUT, self._partition, output.offset, "unreadable"))
             return
         if recorded.source_offset > self.compared:
@@ -213,10 +217,10 @@ class Replay:
 
 
 def _known_by(output: Record) -> bytes:
-    """Tells a decision from another one by its bytes and its key; the bytes are JSON, so they end where they end."""
-    known = hashlib.sha256(output.value or b"")
-    known.update(output.key or b"")
-    return known.digest()[:_REMEMBERED]
+    """Tells a decision from another one by its key and its bytes; which is which is told by the key's length."""
+    length = -1 if output.key is None else len(output.key)
+    known = b"%d:%b%b" % (length, output.key or b"", output.value or b"")
+    return hashlib.sha256(known).digest()[:_REMEMBERED]
 
 
 def _follows(before: bytes, output: Record, recorded: _Recorded) -> bool:

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from policy import canonical
 from policy.parse import TYPES, Refused, parse, type_of
 from policy.state import PartitionState
 from policy.step import Fold
-from schemas.records import RESERVED_TYPES
+from schemas.events import Actor, Envelope, Party, Recipient, Referral, ReferralData
+from schemas.records import RESERVED_TYPES, ReferralEvent
 from services.kit import topics
 from tests.contracts import event_examples
 from tests.support.log import ROOT_FINGERPRINT, Record, disclose
@@ -68,6 +70,15 @@ def test_the_examples_are_a_log_in_which_each_counts() -> None:
     disclosures = [disclose(fold, Record(key, value, 0)) for key, value in zip(keys, values, strict=True)]
     assert {disclosure.result for disclosure in disclosures} == {"applied", "decided"}
     assert not fold.state.control.in_doubt
+
+
+def test_the_fields_stand_where_the_boundary_cuts() -> None:
+    """policy/answer.py cuts a disclosure out of an event's canonical bytes: a new field may not come between."""
+    assert max(field.encode_name for field in fields(ReferralData)) == "sealed"
+    assert {field.encode_name for field in fields(ReferralEvent)} == {"data", "id", "source", "specversion", "time"}
+    assert ReferralEvent.__struct_config__.tag_field == "type"
+    shapes = (Actor, Party, Recipient, Referral, Envelope)
+    assert not {"sealed", "source"} & {field.encode_name for shape in shapes for field in fields(shape)}
 
 
 def test_reserved_types_are_unknown_and_explained() -> None:

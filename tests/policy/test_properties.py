@@ -85,6 +85,18 @@ def test_removing_a_grant_or_an_agreement_never_permits_more(steps: list[Step]) 
         assert permitted(fold.state) <= everything
 
 
+def test_whoever_had_a_permit_is_not_told_of_the_need_alone_whatever_was_forgotten_of_the_client() -> None:
+    """No record forgets consents; if one ever does, what a recipient has had is still known."""
+    boxes = {"boxes": ["need", "identity"]}
+    those = records([Step("grant", {"categories": ["identity"]}, {}), *[Step("request", boxes, {})] * 2])
+    fold = PLAYERS.fold("community")
+    permitted_it = outputs(fold, those[:2])[-1]
+    fold.state.consents.clear()
+    forgotten = outputs(fold, those[2:])[-1]
+    assert b'"verdict":"permit"' in permitted_it
+    assert b'"verdict":"deny"' in forgotten
+
+
 @DETERMINISTIC
 @given(steps=LOGS, splits=st.lists(st.integers(0, 14), max_size=3))
 def test_any_split_of_a_log_folds_to_the_same_state_and_bytes(steps: list[Step], splits: list[int]) -> None:

@@ -161,6 +161,10 @@ TAMPERINGS: dict[str, Tampering] = {
     "a late copy under another key": Tampering(
         appended(OUTPUT, COPY.value or b""), OUTPUT, len(OUTPUTS), "copy-differs"
     ),
+    "a late copy and white space": Tampering(
+        appended(OUTPUT, (COPY.value or b"") + b" ", COPY.key), OUTPUT, len(OUTPUTS), "copy-differs"
+    ),
+    "a decision nested too deep": Tampering(appended(OUTPUT, b'{"a":' * 10**5), OUTPUT, len(OUTPUTS), "unreadable"),
     "an early and a late record": Tampering(
         [each for each in flipped(REFERRAL, b'"identity":"') if each not in (SOURCES[-2], OUTPUTS[-2])],
         SOURCE,
