@@ -33,12 +33,13 @@ class Api:
 
 
 class Caller:
-    """One API client; `name` is its organization's id."""
+    """One API client; `name` is its organization's id, `headers` are what it proves itself with."""
 
     def __init__(self, api: Api, name: str, token: str) -> None:
         self.name = name
+        self.services = api.services
+        self.headers = {"Authorization": f"Bearer {token}"}
         self._api = api
-        self._headers = {"Authorization": f"Bearer {token}"}
 
     async def post(
         self, service: str, path: str, body: object = None, *, status: int = HTTPStatus.CREATED, wait: int = 0
@@ -51,12 +52,12 @@ class Caller:
 
     async def posted(self, service: str, path: str, body: object = None, *, wait: int = 0) -> httpx.Response:
         """Post and return the answer, whatever it is."""
-        headers = self._headers | ({"Prefer": f"wait={wait}"} if wait else {})
+        headers = self.headers | ({"Prefer": f"wait={wait}"} if wait else {})
         return await self._api.request("POST", service, path, json=body, headers=headers)
 
     async def get(self, service: str, path: str, **parameters: str | int) -> dict[str, Any]:
         """Get and return the answer's body; NotAsTold unless it is 200."""
-        answer = await self._api.request("GET", service, path, params=parameters, headers=self._headers)
+        answer = await self._api.request("GET", service, path, params=parameters, headers=self.headers)
         _require(answer, self.name, HTTPStatus.OK)
         parsed: dict[str, Any] = answer.json()
         return parsed

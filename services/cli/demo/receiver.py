@@ -57,6 +57,7 @@ class System:
     failing: bool = False
     answering: asyncio.Event = field(default_factory=asyncio.Event)
     unanswered: int = 0
+    _seen: set[str] = field(default_factory=set)
 
     async def arrival(self, what: str) -> Arrival:
         """Return the next message; NotAsTold if there is none within ARRIVES_WITHIN."""
@@ -67,7 +68,8 @@ class System:
 
     async def take(self, arrival: Arrival) -> int:
         """Keep an arrival and return the HTTP status to answer, once this system answers."""
-        if all(arrival.webhook_id != earlier.webhook_id for earlier in self.arrivals):
+        if arrival.webhook_id not in self._seen:
+            self._seen.add(arrival.webhook_id)
             self.unread.put_nowait(arrival)
         self.arrivals.append(arrival)
         self.unanswered += 1
