@@ -17,7 +17,7 @@ from services.kit.settings import DatabaseSettings
 from services.kit.together import together
 
 NAME: Final = "audit"
-PATIENCE: Final = 0.25  # seconds; nobody waits here for what happened a moment ago
+PATIENCE: Final = 0.5  # seconds; nobody waits here for what happened a moment ago
 
 
 def create_app() -> FastAPI:

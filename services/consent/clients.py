@@ -1,9 +1,11 @@
 """Clients, their keys and identifiers, and which organizations know them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import psycopg
 from sqlalchemy import bindparam, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -32,6 +34,23 @@ _LOCK: Final = text(
 _LOCK_IDENTIFIERS: Final = text("SELECT pg_advisory_xact_lock(one) FROM unnest(:locks) AS one").bindparams(
     bindparam("locks", type_=ARRAY(BIGINT))
 )
+
+
+_REGISTERED: Final = (
+    "SELECT key_id, suite, public_key, consents, clock_timestamp()"
+    " FROM clients JOIN registrations ON client_id = id AND organization = %(organization)s AND via = 'registered'"
+    " WHERE id = %(client_id)s"
+)
+
+
+class Sealable(NamedTuple):
+    """A client's public key, and what may cross about the client, as they are now."""
+
+    key_id: str
+    suite: str
+    public_key: str
+    consents: bytes
+    now: datetime
 
 
 class Known(NamedTuple):
@@ -115,21 +134,13 @@ async def lock(session: AsyncSession, organization: str, client_id: str) -> Lock
     return Locked(client_id, last_order, read_consents(state), via, now)
 
 
-async def registered(session: AsyncSession, organization: str, client_id: str) -> Client:
-    """Return a client that this organization registered; Problem 404 for any other."""
-    found = await session.execute(
-        select(Client)
-        .join(Registration, col(Registration.client_id) == col(Client.id))
-        .where(
-            col(Client.id) == client_id,
-            col(Registration.organization) == organization,
-            col(Registration.via) == "registered",
-        )
-    )
-    client = found.scalar_one_or_none()
-    if client is None:
+async def registered(connection: psycopg.AsyncConnection, organization: str, client_id: str) -> Sealable:
+    """Return what can be sealed to a client that this organization registered; Problem 404 for any other."""
+    asked = {"client_id": client_id, "organization": organization}
+    row = await (await connection.execute(_REGISTERED, asked, binary=True)).fetchone()
+    if row is None:
         raise Problem("not-found")
-    return client
+    return Sealable(*row)
 
 
 def read_consents(state: bytes) -> ClientConsents:

@@ -9,11 +9,10 @@ from schemas.events import DataCategory, Party, PurposeOfUse
 from services.consent import clients, releases
 from services.consent.asked import ControlPosition, PublicKey, ReleaseAnswer, ReleaseRequest, Settlements
 from services.consent.bodies import Id
+from services.consent.clients import Sealable
 from services.consent.model import milliseconds
 from services.consent.organizations import Organizations
 from services.consent.releases import Custodian
-from services.consent.tables import Client
-from services.kit import database
 from services.kit.auth import service_only
 
 router = APIRouter()
@@ -34,8 +33,8 @@ async def release(asked: ReleaseRequest, request: Request, caller: Webhooks) -> 
 async def settle(body: Settlements, request: Request, caller: Webhooks) -> None:
     """Take note of what became of releases."""
     del caller
-    async with _custodian(request).database.transaction() as session:
-        await releases.settle(session, body.settlements)
+    async with _custodian(request).database.direct.connection() as connection:
+        await releases.settle(connection, body.settlements)
 
 
 @router.get("/clients/{client_id}/public-key")
@@ -56,9 +55,8 @@ async def public_key(
     """
     del caller
     custodian = _custodian(request)
-    async with custodian.database.transaction() as session:
-        client = await clients.registered(session, organization, client_id)
-        at = milliseconds(await database.now(session))
+    async with custodian.database.direct.connection() as connection:
+        client = await clients.registered(connection, organization, client_id)
     organizations: Organizations = request.app.state.organizations
     protected = await organizations.is_victim_service_provider(organization)
     sender = Party(organization=organization, project=project)
@@ -68,7 +66,7 @@ async def public_key(
         key_id=client.key_id,
         suite=client.suite,
         public_key=client.public_key,
-        sealable=_released(custodian, client, sender, receiver, purpose, at) if protected else list(CATEGORIES),
+        sealable=_released(custodian, client, sender, receiver, purpose) if protected else list(CATEGORIES),
         victim_service_provider=protected,
     )
 
@@ -82,10 +80,10 @@ async def control_position(request: Request, caller: Governance) -> ControlPosit
 
 
 def _released(
-    custodian: Custodian, client: Client, sender: Party, receiver: Party, purpose: PurposeOfUse, at: int
+    custodian: Custodian, client: Sealable, sender: Party, receiver: Party, purpose: PurposeOfUse
 ) -> list[DataCategory]:
     consents = clients.read_consents(client.consents)
-    allowed = custodian.view.allowed(consents, sender, receiver, purpose, at)
+    allowed = custodian.view.allowed(consents, sender, receiver, purpose, milliseconds(client.now))
     permitted = frozenset.intersection(*(each.categories for each in allowed))
     return sorted(permitted | {"need"})
 

@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
-from sqlalchemy.ext.asyncio import AsyncSession
+import psycopg
 
 from policy.allowed import excluded
 from policy.base64url import encode
@@ -39,31 +37,32 @@ _DOUBT_AFTER: Final = timedelta(seconds=LEASE_SECONDS + MARGIN_SECONDS)
 
 # FOR SHARE: releases do not wait for each other, only for what narrows or widens, and that for them. The time is read
 # outside the locked part, so that it is the time after the wait; the state is the one after the wait by itself.
-_LOCK: Final = text(
+_LOCK: Final = (
     "WITH locked AS MATERIALIZED ("
-    " SELECT key_id, private_key, last_order, consents FROM clients WHERE id = :client_id FOR SHARE"
+    " SELECT key_id, private_key, last_order, consents FROM clients WHERE id = %(client_id)s FOR SHARE"
     ") SELECT key_id, private_key, last_order, consents, clock_timestamp(), ARRAY("
-    " SELECT DISTINCT verdict FROM releases WHERE client_id = :client_id AND referral_id = :referral_id"
-    " AND recipient = :recipient AND recipient_project IS NOT DISTINCT FROM CAST(:recipient_project AS text)"
+    " SELECT DISTINCT verdict FROM releases WHERE client_id = %(client_id)s AND referral_id = %(referral_id)s"
+    " AND recipient = %(recipient)s AND recipient_project IS NOT DISTINCT FROM CAST(%(recipient_project)s AS text)"
     " AND asked_verdict IN ('permit', 'deidentified')) FROM locked"
 )
 # Whoever is given a client id may narrow from now on; one round trip for both.
-_RECORD: Final = text(
+_RECORD: Final = (
     "WITH given AS (INSERT INTO registrations (client_id, organization, via)"
-    " SELECT :client_id, :recipient, 'given' WHERE :verdict = 'permit' ON CONFLICT DO NOTHING)"
+    " SELECT %(client_id)s, %(recipient)s, 'given' WHERE %(verdict)s = 'permit' ON CONFLICT DO NOTHING)"
     " INSERT INTO releases (id, client_id, client_order, decision_id, attempt, channel, event_type, referral_id,"
     " purpose, originator, originator_project, recipient, recipient_project, told, asked_verdict, asked_categories,"
     " verdict, categories, consents, reason, released_at, doubt_at)"
-    " VALUES (:id, :client_id, :client_order, :decision_id, :attempt, :channel, :event_type, :referral_id,"
-    " :purpose, :originator, :originator_project, :recipient, :recipient_project, :told, :asked_verdict,"
-    " :asked_categories, :verdict, :categories, :consents, :reason, :released_at, :doubt_at)"
+    " VALUES (%(id)s, %(client_id)s, %(client_order)s, %(decision_id)s, %(attempt)s, %(channel)s, %(event_type)s,"
+    " %(referral_id)s, %(purpose)s, %(originator)s, %(originator_project)s, %(recipient)s, %(recipient_project)s,"
+    " %(told)s, %(asked_verdict)s, %(asked_categories)s, %(verdict)s, %(categories)s, %(consents)s, %(reason)s,"
+    " %(released_at)s, %(doubt_at)s)"
 )
-_SETTLE: Final = text(
+_SETTLE: Final = (
     "UPDATE releases SET state = said.state, settled_at = coalesce(settled_at, clock_timestamp())"
-    " FROM unnest(:ids, :states) AS said(id, state)"
+    " FROM unnest(CAST(%(ids)s AS text[]), CAST(%(states)s AS text[])) AS said(id, state)"
     " WHERE releases.id = said.id AND verdict <> 'withheld'"
     " AND (releases.state IS NULL OR releases.state = 'started' AND said.state IN ('delivered', 'failed'))"
-).bindparams(bindparam("ids", type_=ARRAY(TEXT)), bindparam("states", type_=ARRAY(TEXT)))
+)
 
 
 class _Locked(NamedTuple):
@@ -92,14 +91,14 @@ class Custodian:
         DependencyDown when the control records have not been confirmed within CONFIRMED_WITHIN seconds (organizations),
         or one of them leaves a doubt.
         """
-        async with self.database.transaction() as session:
-            client = await _lock(session, asked)
+        async with self.database.direct.transaction() as connection:
+            client = await _lock(connection, asked)
             require_fresh(self.view)  # after the wait for the lock, which may have been long
             if client is None:
                 return _answer(None, withheld(UNKNOWN_CLIENT), [])
             outcome, keys = await self._open(asked, client, self._decide(asked, client))
             release_id = random_id()
-            await session.execute(_RECORD, _row(release_id, asked, client, outcome))
+            await connection.execute(_RECORD, _row(release_id, asked, client, outcome))
         return _answer(release_id, outcome, keys)
 
     def _decide(self, asked: ReleaseRequest, client: _Locked) -> Outcome:
@@ -122,12 +121,12 @@ class Custodian:
             return withheld(DOES_NOT_OPEN), []
 
 
-async def settle(session: AsyncSession, settlements: Sequence[Settlement]) -> None:
+async def settle(connection: psycopg.AsyncConnection, settlements: Sequence[Settlement]) -> None:
     """Note what became of releases. Said twice it is the same; a state only moves forward; the first word counts."""
     states: dict[str, Settled] = {}
     for each in settlements:
         states[each.release_id] = _forward(states.get(each.release_id), each.state)
-    await session.execute(_SETTLE, {"ids": list(states), "states": list(states.values())})
+    await connection.execute(_SETTLE, {"ids": list(states), "states": list(states.values())})
 
 
 def _forward(state: Settled | None, said: Settled) -> Settled:
@@ -136,14 +135,14 @@ def _forward(state: Settled | None, said: Settled) -> Settled:
     return state
 
 
-async def _lock(session: AsyncSession, asked: ReleaseRequest) -> _Locked | None:
+async def _lock(connection: psycopg.AsyncConnection, asked: ReleaseRequest) -> _Locked | None:
     about = {
         "client_id": asked.client_id,
         "referral_id": asked.referral_id,
         "recipient": asked.recipient.organization,
         "recipient_project": asked.recipient.project,
     }
-    row = (await session.execute(_LOCK, about)).one_or_none()
+    row = await (await connection.execute(_LOCK, about, binary=True)).fetchone()
     return None if row is None else _Locked(*row)
 
 

@@ -23,6 +23,8 @@ from services.kit.ending import die
 
 TOPIC = "client-events"
 CONFIRM_EVERY = 0.25  # seconds
+GATHERED_FOR = 0.25  # seconds
+GATHERED_BYTES = 1 << 20  # a backlog is not waited for
 _PREFIX = KEY_PREFIX.encode()
 
 
@@ -122,7 +124,12 @@ async def followed(bootstrap: str, view: ControlView) -> AsyncIterator[ControlVi
     """Keep `view` at the end of the log while the block runs; what it can't read ends the process."""
     quiet_clients()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, auto_offset_reset="none"
+        bootstrap_servers=bootstrap.split(","),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        # Hardly any record is one of control: the broker gathers, instead of answering once for each referral.
+        fetch_min_bytes=GATHERED_BYTES,
+        fetch_max_wait_ms=int(GATHERED_FOR * 1000),
     )
     async with consumer:
         partitions = [TopicPartition(TOPIC, partition) for partition in range(len(view.positions))]

@@ -5,8 +5,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import psycopg
 from alembic import command, context
 from alembic.config import Config
 from pydantic import SecretStr
@@ -17,14 +18,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from services.kit.direct import CONNECT_SECONDS, RESTED_SECONDS, Direct
+
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 5
-CONNECT_SECONDS: Final = 5
 CONNECT_ARGUMENTS: Final[dict[str, Any]] = {"connect_timeout": CONNECT_SECONDS, "options": "-c timezone=UTC"}
 MIGRATION_LOCK: Final = 7_201_865_301
 """Any constant: one process at a time migrates a database."""
 
-RESTED_SECONDS: Final = 1.0
 _RESTING: Final = "resting_since"
 
 NAMING: Final = {
@@ -74,14 +75,15 @@ def new_engine(url: SecretStr, size: int, overflow: int = 0) -> AsyncEngine:
 
 
 class Database:
-    """The connection pool of one service."""
+    """The connection pools of one service; `direct` is for the statements that every referral passes."""
 
-    away = (OperationalError, InterfaceError, PoolTimeout)
+    away = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError)
     """What is raised when the database can't be reached."""
 
     def __init__(self, url: SecretStr) -> None:
         self.url = url
         self.engine = new_engine(url, POOL_SIZE, POOL_OVERFLOW)
+        self.direct = Direct(url, POOL_SIZE + POOL_OVERFLOW)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -101,7 +103,16 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.direct.close()
         await self.engine.dispose()
+
+
+async def driver(session: AsyncSession) -> psycopg.AsyncConnection:
+    """Return the session's own connection, in its transaction, for a statement that every referral passes."""
+    connection = (await session.connection()).sync_connection
+    if connection is None:
+        raise RuntimeError("the session has ended")
+    return cast("psycopg.AsyncConnection", connection.connection.driver_connection)
 
 
 async def now(session: AsyncSession) -> datetime:

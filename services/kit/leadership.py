@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from services.kit.database import CONNECT_SECONDS
+from services.kit.direct import CONNECT_SECONDS
 from services.kit.outbox import CHANNEL
 
 HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait

@@ -26,6 +26,7 @@ from services.kit.runs import Run
 from services.kit.topics import Topic
 
 WATCHED_EVERY = 5.0  # seconds
+A_FETCH_IS_HANDED_OUT_WITHIN = 0.01  # seconds
 
 LAG = Gauge("threshold_reader_lag_records", "Records of the topic that this reader has not applied", ["topic"])
 GAP = Gauge("threshold_reader_gap_seconds", "For how long a record met has been out of reach: alarm at 60", ["topic"])
@@ -146,6 +147,7 @@ class DatabaseReader:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._apply = apply
         self._source_offset = source_offset
+        self._patience = patience
         self._marks: dict[int, Mark] = {}
         self._waiting: dict[int, Run] = {}  # by partition, what is fetched and in no transaction yet
         self._turn = asyncio.Lock()
@@ -202,6 +204,8 @@ class DatabaseReader:
         """
         self._waiting[run.partition] = run
         async with self._turn:
+            if self._patience and run.partition in self._waiting:  # for the other partitions' runs of its fetch
+                await asyncio.sleep(A_FETCH_IS_HANDED_OUT_WITHIN)
             while run.partition in self._waiting:
                 await self._apply_together(self._next_runs())
 

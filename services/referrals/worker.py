@@ -17,7 +17,7 @@ from services.kit.together import together
 from services.referrals import lifecycle, publishing, reading
 
 EXPIRED_EVERY: Final = 1.0  # seconds
-PATIENCE: Final = 0.1  # seconds
+PATIENCE: Final = 0.1  # seconds; a recipient that asks as soon as it was told waits for so long
 
 
 def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
@@ -29,6 +29,7 @@ def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
         settings.database_url,
         reading.apply_disclosures,
         source_offset=answered_offset,
+        patience=PATIENCE,
     )
 
 
@@ -40,7 +41,7 @@ async def working(
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
     readers = (
-        DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
+        DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events, patience=PATIENCE),
         disclosures,
         DatabaseReader(service, "deliveries", settings.kafka, url, reading.apply_deliveries, patience=PATIENCE),
     )

@@ -12,7 +12,7 @@ from services.webhooks.custodian import Custodian, CustodianDownError, Custodian
 
 AT_ONCE: Final = 200
 RETRY_SECONDS: Final = 0.5
-TOGETHER_SECONDS: Final = 0.02
+TOGETHER_SECONDS: Final = 0.1
 """For how long what was noted waits for company: of a receiver that answers at once, only one call tells."""
 LAST_WORD_SECONDS: Final = 2.0
 
