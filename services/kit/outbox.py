@@ -5,27 +5,37 @@ from datetime import datetime
 
 from alembic.operations import Operations
 from msgspec import Struct
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, LargeBinary, Text, bindparam, func, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from psycopg import AsyncConnection
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, LargeBinary, Text, func, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
+
+from services.kit.database import driver
 
 CHANNEL = "outbox"
 
 # One round trip; PostgreSQL delivers the notice when, and only if, the transaction commits.
-_PUT = text(
+_PUT = (
     "WITH put AS (INSERT INTO outbox (aggregate, topic, key, partition, body)"
-    " VALUES (:aggregate, :topic, :key, :partition, :body) RETURNING id)"
+    " VALUES (%(aggregate)s, %(topic)s, %(key)b, %(partition)s, %(body)b) RETURNING id)"
     " SELECT id, pg_notify('outbox', '') FROM put"
 )
+# The same for several records of one aggregate, in their order; it is a part of a statement, in which `{source}` says
+# on what they depend: its rows, of which there is one or none.
+PUT_ALL = (
+    "INSERT INTO outbox (aggregate, topic, key, body)"
+    " SELECT CAST(%(aggregate)s AS text), CAST(%(topic)s AS text), CAST(%(key)b AS bytea), said.body"
+    " FROM {source}, unnest(CAST(%(bodies)s AS bytea[])) WITH ORDINALITY AS said(body, place)"
+    " ORDER BY place RETURNING pg_notify('outbox', '')"
+)
 _WAKE = text("SELECT pg_notify('outbox', '')")
-_FETCH = text(
+_FETCH = (
     "SELECT id, aggregate, topic, key, partition, body FROM outbox"
-    " WHERE parked_reason IS NULL AND id <> ALL(:known)"
+    " WHERE parked_reason IS NULL AND id <> ALL(CAST(%(known)s AS bigint[]))"
     " AND aggregate NOT IN (SELECT aggregate FROM outbox WHERE parked_reason IS NOT NULL)"
-    " ORDER BY id LIMIT :room"
-).bindparams(bindparam("known", type_=ARRAY(BIGINT)))
-_DELETE = text("DELETE FROM outbox WHERE id = ANY(:ids) RETURNING id").bindparams(bindparam("ids", type_=ARRAY(BIGINT)))
+    " ORDER BY id LIMIT %(room)s"
+)
+_DELETE = "DELETE FROM outbox WHERE id = ANY(CAST(%(ids)s AS bigint[])) RETURNING id"
 _PARK = text("UPDATE outbox SET parked_reason = :reason WHERE id = :id")
 _COUNT = text(
     "SELECT count(*) FILTER (WHERE parked_reason IS NULL),"
@@ -87,19 +97,22 @@ async def put(
     relay's `prepare` makes the record's value of at the moment it is sent.
     """
     row = {"aggregate": aggregate, "topic": topic, "key": key, "partition": partition, "body": body}
-    result = await session.execute(_PUT, row)
-    return int(result.scalar_one())
+    found = await (await (await driver(session)).execute(_PUT, row)).fetchone()
+    if found is None:
+        raise RuntimeError("an INSERT without a row")
+    return int(found[0])
 
 
 async def fetch(connection: AsyncConnection, known: Iterable[int], room: int) -> list[OutboxRow]:
     """Return up to `room` rows that may be sent and are not `known` yet, in the order of their ids."""
-    found = await connection.execute(_FETCH, {"known": list(known), "room": room})
-    return [OutboxRow(*row) for row in found]
+    found = await connection.execute(_FETCH, {"known": list(known), "room": room}, binary=True)
+    return [OutboxRow(*row) for row in await found.fetchall()]
 
 
-async def delete(session: AsyncSession, ids: Iterable[int]) -> set[int]:
+async def delete(connection: AsyncConnection, ids: Iterable[int]) -> set[int]:
     """Delete rows that the log has taken; return the ids of those that were still there."""
-    return set((await session.execute(_DELETE, {"ids": list(ids)})).scalars())
+    found = await connection.execute(_DELETE, {"ids": list(ids)}, binary=True)
+    return {id_ for (id_,) in await found.fetchall()}
 
 
 async def park(session: AsyncSession, row: OutboxRow, reason: str) -> None:

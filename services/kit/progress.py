@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from alembic.operations import Operations
-from sqlalchemy import BigInteger, Column, CursorResult, Integer, Text, text
+from sqlalchemy import BigInteger, Column, Integer, Text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel
+
+from services.kit.database import driver
 
 
 class Position(SQLModel, table=True):
@@ -36,18 +38,19 @@ def create_positions(op: Operations) -> None:
     )
 
 
-_ADVANCE = text(
+_ADVANCE = (
     "UPDATE positions SET next = moved.after"
-    " FROM unnest(CAST(:partitions AS integer[]), CAST(:befores AS bigint[]), CAST(:afters AS bigint[]))"
+    " FROM unnest(CAST(%(partitions)s AS integer[]), CAST(%(befores)s AS bigint[]), CAST(%(afters)s AS bigint[]))"
     " AS moved(partition, before, after)"
-    " WHERE topic = :topic AND positions.partition = moved.partition AND next = moved.before"
+    " WHERE topic = %(topic)s AND positions.partition = moved.partition AND next = moved.before"
 )
+_POSITIONS = "SELECT partition, next FROM positions WHERE topic = %(topic)s"
 
 
 async def positions(session: AsyncSession, topic: str) -> dict[int, int]:
     """Return partition -> next offset of every partition of `topic` that was ever read."""
-    rows = await session.execute(select(Position.partition, Position.next).where(col(Position.topic) == topic))
-    return {row.partition: row.next for row in rows}
+    found = await (await driver(session)).execute(_POSITIONS, {"topic": topic}, binary=True)
+    return dict(await found.fetchall())
 
 
 async def begin(session: AsyncSession, topic: str, partition: int) -> None:
@@ -63,6 +66,6 @@ async def advance(session: AsyncSession, topic: str, moves: Mapping[int, tuple[i
     """
     befores, afters = zip(*moves.values(), strict=True)
     said = {"topic": topic, "partitions": list(moves), "befores": list(befores), "afters": list(afters)}
-    result = await session.execute(_ADVANCE, said)
-    if not isinstance(result, CursorResult) or result.rowcount != len(moves):
+    moved = await (await driver(session)).execute(_ADVANCE, said)
+    if moved.rowcount != len(moves):
         raise PositionMovedError(f"A position of {topic} is not any more where it was left: {said}")

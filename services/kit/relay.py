@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.kit import logs, outbox
 from services.kit.broker import UnsendableError
-from services.kit.database import new_engine
+from services.kit.database import driver, new_engine
+from services.kit.direct import Direct
 from services.kit.ending import die_if_failed
 from services.kit.lanes import Lanes
 from services.kit.leadership import CONNECTION_ANSWERS_WITHIN, leadership, notices
@@ -79,9 +80,9 @@ class Relay:
         url = make_url(database_url.get_secret_value())
         self._direct_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         # Its own connections: a burst of requests must not keep the relay from sending.
-        self._engine = new_engine(database_url, 3)
+        self._direct = Direct(database_url, 2)
+        self._engine = new_engine(database_url, 2)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sendable, self._woken, self._settleable = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._ending = False
         self._start_over()
@@ -98,6 +99,7 @@ class Relay:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            await self._direct.close()
             await self._engine.dispose()
 
     async def _run(self) -> None:
@@ -202,11 +204,8 @@ class Relay:
         acknowledged, unsendable = self._acknowledged, self._unsendable
         self._acknowledged, self._unsendable = [], []
         try:
-            async with self._sessions.begin() as session:
-                await self._delete(session, acknowledged)
-                for row, reason in unsendable:
-                    await outbox.park(session, row, reason)
-        except OperationalError as error:
+            await self._settle_in_database(acknowledged, unsendable)
+        except (OperationalError, psycopg.OperationalError) as error:
             # The log has them: try again rather than send them again.
             logs.get().warning("relay can't settle what the log acknowledged", **logs.describe(error))
             self._acknowledged[:0], self._unsendable[:0] = acknowledged, unsendable
@@ -217,20 +216,28 @@ class Relay:
             for row, _ in unsendable:
                 self._lanes.park_is_durable(row.aggregate)
 
-    async def _delete(self, session: AsyncSession, acknowledged: Sequence[Acknowledged]) -> None:
-        if not acknowledged:
+    async def _settle_in_database(
+        self, acknowledged: Sequence[Acknowledged], unsendable: Sequence[tuple[OutboxRow, str]]
+    ) -> None:
+        ids = [done.row.id for done in acknowledged]
+        if not unsendable and not self._on_acknowledged:
+            async with self._direct.connection() as connection:
+                await outbox.delete(connection, ids)
             return
-        deleted = await outbox.delete(session, [done.row.id for done in acknowledged])
-        # A row that a relay before this one has settled is not told twice.
-        if self._on_acknowledged and (told := [done for done in acknowledged if done.row.id in deleted]):
-            await self._on_acknowledged(session, told)
+        async with self._sessions.begin() as session:
+            deleted = await outbox.delete(await driver(session), ids)
+            # A row that a relay before this one has settled is not told twice.
+            if self._on_acknowledged and (told := [done for done in acknowledged if done.row.id in deleted]):
+                await self._on_acknowledged(session, told)
+            for row, reason in unsendable:
+                await outbox.park(session, row, reason)
 
     async def _fetch(self) -> None:
         room = HELD - len(self._lanes.known)
         if not self._more or room < IN_FLIGHT:
             return
         self._more = False
-        async with self._reading.connect() as connection:
+        async with self._direct.connection() as connection:
             rows = await outbox.fetch(connection, self._lanes.known, room)
         self._more |= len(rows) == room
         self._lanes.add(rows)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+import psycopg
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -24,7 +25,13 @@ from services.webhooks.outbound import Outbound
 
 WORKERS_EACH: Final = 16
 DRAIN_SECONDS: Final = 3.0
-DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
+DATABASE_AWAY: Final = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 
 
 class Result(Enum):

@@ -1,6 +1,7 @@
 """What the `deliveries` topic is told: ids, states and times of each release, put into the outbox."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -43,6 +44,16 @@ async def put(session: AsyncSession, told: Told, said: Said) -> None:
         aggregate=f"{told.id} {said.endpoint_id or said.channel}",
         body=canonical.encode(delivery(told, said)),
     )
+
+
+def of_attempt(told: Told, endpoint_id: str, said: Sequence[Said]) -> dict[str, Any]:
+    """Return the parameters of `outbox.PUT_ALL` that tell it of one attempt, in this order."""
+    return {
+        "aggregate": f"{told.id} {endpoint_id}",
+        "topic": TOPIC,
+        "key": told.event.data.client_id.encode(),
+        "bodies": [canonical.encode(delivery(told, each)) for each in said],
+    }
 
 
 def delivery(told: Told, said: Said) -> Delivery:

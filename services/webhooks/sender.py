@@ -55,8 +55,6 @@ class Sender:
         clock: Clock = since_boot,
     ) -> None:
         self._database = database
-        # A claim is one statement: in a transaction it would take three more trips to the database.
-        self._claiming = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._custodian = custodian
         self._settlements = settlements
         self._keys = keys
@@ -72,7 +70,7 @@ class Sender:
             if time.monotonic() < self._rests_until:
                 return Result.RESTING
             began = time.monotonic()
-            async with self._claiming.connect() as connection:
+            async with self._database.direct.connection() as connection:
                 job = await store.claim(connection, endpoint_id)
             if job is None:
                 return Result.NOTHING_DUE
@@ -125,8 +123,8 @@ class Sender:
         return Ended(outcome, ready.release, shown_type)
 
     async def _end(self, job: Job, ended: Ended, result: Result, seconds: float) -> None:
-        async with self._database.transaction() as session:
-            done = await store.end(session, job, ended, seconds)
+        async with self._database.direct.connection() as connection:
+            done = await store.end(connection, job, ended, seconds)
         was_tried = result in {Result.WORKED, Result.FAILED}
         is_failing = result is Result.FAILED if was_tried else job.is_failing
         if done is None or (done.endpoint is None and is_failing == job.is_failing):

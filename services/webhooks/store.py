@@ -1,7 +1,7 @@
 """Queries of deliveries: written when the boundary has decided, claimed by senders, ended by what came of them.
 
-Every delivery passes here, so these statements are written once and by hand: building and compiling them anew costs
-more than PostgreSQL needs to run them.
+Every delivery passes here, so these statements are written by hand and go to psycopg directly: to build and compile
+them, and to wrap what comes back, costs more than PostgreSQL needs to run them.
 """
 
 import random
@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TEXT
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from psycopg import AsyncConnection
+from psycopg.rows import namedtuple_row
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.kit import outbox
+from services.kit.database import driver
 from services.kit.keys import random_id
 from services.webhooks import model, records
 from services.webhooks.custodian import Release
@@ -29,54 +33,57 @@ DECISIONS_LOCK: Final = 7_201_865_305
 TAKEN_BACK_AT_ONCE: Final = 500
 
 LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
-_ADD_DECISIONS: Final = text(
+_ADD_DECISIONS: Final = (
     "INSERT INTO decisions (id, organization, told)"
-    " SELECT id, organization, told FROM unnest(:ids, :organizations, :told)"
+    " SELECT id, organization, told"
+    "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(organizations)s AS text[]), CAST(%(told)s AS bytea[]))"
     "  WITH ORDINALITY AS said(id, organization, told, place) ORDER BY place"
     " ON CONFLICT DO NOTHING RETURNING id, number"
-).bindparams(
-    bindparam("ids", type_=ARRAY(TEXT)),
-    bindparam("organizations", type_=ARRAY(TEXT)),
-    bindparam("told", type_=ARRAY(BYTEA)),
 )
-_OPEN_ENDPOINTS: Final = text(
+_OPEN_ENDPOINTS: Final = (
     "SELECT id, organization, types FROM endpoints"
-    " WHERE organization = ANY(:organizations) AND enabled AND deleted_at IS NULL"
+    " WHERE organization = ANY(CAST(%(organizations)s AS text[])) AND enabled AND deleted_at IS NULL"
 )
-_ADD_DELIVERY: Final = text(
-    "INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
-    " VALUES (:id, :decision, :endpoint_id, :webhook_id, 'pending', clock_timestamp())"
+_ADD_DELIVERIES: Final = (
+    "WITH added AS (INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
+    "  SELECT id, decision, endpoint_id, webhook_id, 'pending', clock_timestamp()"
+    "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(decisions)s AS bigint[]), CAST(%(endpoint_ids)s AS text[]),"
+    "   CAST(%(webhook_ids)s AS text[])) WITH ORDINALITY AS said(id, decision, endpoint_id, webhook_id, place)"
+    "  ORDER BY place RETURNING endpoint_id)"
+    " SELECT pg_notify(%(channel)s, endpoint_id) FROM (SELECT DISTINCT endpoint_id FROM added) AS woken"
 )
 _NOTIFY: Final = text("SELECT pg_notify(:channel, id) FROM unnest(:endpoint_ids) AS id").bindparams(
     bindparam("channel", CHANNEL), bindparam("endpoint_ids", type_=ARRAY(TEXT))
 )
 # What follows is in one statement what model.step says of Claimed, compared and set.
-_CLAIM: Final = text(
+_CLAIM: Final = (
     "WITH due AS (SELECT d.number FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id"
-    "  WHERE d.endpoint_id = :endpoint_id AND d.state = 'pending' AND d.due_at <= clock_timestamp()"
+    "  WHERE d.endpoint_id = %(endpoint_id)s AND d.state = 'pending' AND d.due_at <= clock_timestamp()"
     "  AND (e.held_until IS NULL OR e.held_until <= clock_timestamp())"
     "  ORDER BY d.due_at, d.number LIMIT 1 FOR UPDATE OF d SKIP LOCKED),"
     " claimed AS (UPDATE deliveries d SET state = 'sending', attempt = d.attempt + 1,"
-    "  lease_until = clock_timestamp() + :lease FROM due WHERE d.number = due.number RETURNING d.*)"
+    "  lease_until = clock_timestamp() + %(lease)s FROM due WHERE d.number = due.number RETURNING d.*)"
     " SELECT claimed.number, attempt, failures, due_at, lease_until, webhook_id, told, endpoint_id, url, types, secret,"
     "  enabled AND deleted_at IS NULL AS is_open, failing, EXISTS (SELECT 1 FROM deliveries other"
     "   WHERE other.endpoint_id = claimed.endpoint_id AND other.number <> claimed.number"
     "   AND other.state = 'pending' AND other.due_at <= clock_timestamp()) AS more"
     " FROM claimed JOIN endpoints e ON e.id = endpoint_id JOIN decisions ON decisions.number = decision"
 )
-_LAPSED: Final = text(
+_LAPSED: Final = (
     "SELECT d.number, attempt, failures, due_at, lease_until, webhook_id, told, endpoint_id, url, types, secret,"
     "  enabled AND deleted_at IS NULL AS is_open, failing, false AS more, clock_timestamp() AS now"
     " FROM deliveries d JOIN endpoints e ON e.id = endpoint_id JOIN decisions ON decisions.number = decision"
-    " WHERE state = 'sending' AND lease_until <= clock_timestamp() LIMIT :most FOR UPDATE OF d SKIP LOCKED"
+    " WHERE state = 'sending' AND lease_until <= clock_timestamp() LIMIT %(most)s FOR UPDATE OF d SKIP LOCKED"
 )
-_END: Final = text(
-    "WITH ended AS (UPDATE deliveries SET state = :state, failures = :failures, due_at = :due_at, lease_until = NULL,"
-    "  shown_type = coalesce(CAST(:shown_type AS text), shown_type)"
-    "  WHERE number = :number AND attempt = :attempt AND state = 'sending' RETURNING number)"
+_END: Final = (
+    "WITH ended AS (UPDATE deliveries SET state = %(state)s, failures = %(failures)s, due_at = %(due_at)s,"
+    "  lease_until = NULL, shown_type = coalesce(CAST(%(shown_type)s AS text), shown_type)"
+    "  WHERE number = %(number)s AND attempt = %(attempt)s AND state = 'sending' RETURNING number),"
+    " put AS ({put})"
     " INSERT INTO attempts (delivery, attempt, began_at, milliseconds, status_code, error, is_shown)"
-    " SELECT number, :attempt, :began_at, :milliseconds, :status_code, :error, :is_shown FROM ended RETURNING delivery"
-)
+    " SELECT number, %(attempt)s, %(began_at)s, %(milliseconds)s, %(status_code)s, %(error)s, %(is_shown)s FROM ended"
+    " RETURNING delivery"
+).replace("{put}", outbox.PUT_ALL.replace("{source}", "ended"))
 _DUE_ENDPOINTS: Final = text(
     "SELECT id, failing FROM endpoints e WHERE (held_until IS NULL OR held_until <= clock_timestamp())"
     " AND EXISTS (SELECT 1 FROM deliveries d"
@@ -122,43 +129,49 @@ async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> Non
     """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it."""
     if not told:
         return
-    await session.execute(LOCK_DECISIONS)
+    connection = await driver(session)
+    await connection.execute(LOCK_DECISIONS.text)
     organizations = list({each.party.organization for each in told})
-    endpoints = (await session.execute(_OPEN_ENDPOINTS, {"organizations": organizations})).all()
+    endpoints = await (await connection.execute(_OPEN_ENDPOINTS, {"organizations": organizations})).fetchall()
     deliveries = [
-        _delivery(number, each, one.id, id_key)
-        for number, each in await _add_decisions(session, told)
-        for one in endpoints
-        if one.organization == each.party.organization and wants(one.types, each.types)
+        (number, each, endpoint_id)
+        for number, each in await _add_decisions(connection, told)
+        for endpoint_id, organization, types in endpoints
+        if organization == each.party.organization and wants(types, each.types)
     ]
     if deliveries:
-        await session.execute(_ADD_DELIVERY, deliveries)
-        await notify(session, *{delivery["endpoint_id"] for delivery in deliveries})
+        await connection.execute(_ADD_DELIVERIES, _columns(deliveries, id_key))
 
 
 async def claim(connection: AsyncConnection, endpoint_id: str) -> Job | None:
     """Take up the endpoint's delivery that has been due the longest; None when there is none."""
-    found = (await connection.execute(_CLAIM, {"endpoint_id": endpoint_id, "lease": model.SENDING_LEASE})).first()
+    async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+        await cursor.execute(_CLAIM, {"endpoint_id": endpoint_id, "lease": model.SENDING_LEASE})
+        found = await cursor.fetchone()
     return None if found is None else _job(found)
 
 
-async def end(session: AsyncSession, job: Job, ended: Ended, seconds: float) -> model.Step | None:
-    """Write what came of an attempt after so many seconds, and tell the log; None if another has taken it up since."""
+async def end(connection: AsyncConnection, job: Job, ended: Ended, seconds: float) -> model.Step | None:
+    """Write what came of an attempt after so many seconds, and tell the log; None if another has taken it up since.
+
+    It is one statement, so on a connection without a transaction it is one by itself.
+    """
     at = job.began_at + timedelta(seconds=seconds)
     done = step(job.delivery, ended.event, at, random.random())  # noqa: S311 - spreads retries, hides nothing
-    written = await session.execute(_END, _row(job, done.delivery, ended, seconds))
-    if written.first() is None:
-        return None
-    for said in done.said:
-        await records.put(session, job.told, _said(job, ended, said, at))
-    return done
+    said = records.of_attempt(job.told, job.endpoint_id, [_said(job, ended, each, at) for each in done.said])
+    written = await connection.execute(_END, _row(job, done.delivery, ended, seconds) | said)
+    return None if await written.fetchone() is None else done
 
 
 async def take_back(session: AsyncSession) -> None:
     """Make deliveries due again whose sender did not come back within its lease."""
-    for found in (await session.execute(_LAPSED, {"most": TAKEN_BACK_AT_ONCE})).all():
-        job = _job(found)
-        await end(session, job, Ended(model.Interrupted()), (found.now - job.began_at).total_seconds())
+    connection = await driver(session)
+    async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+        await cursor.execute(_LAPSED, {"most": TAKEN_BACK_AT_ONCE})
+        lapsed = await cursor.fetchall()
+    for found in lapsed:
+        job, now = _job(found), found[-1]
+        await end(connection, job, Ended(model.Interrupted()), (now - job.began_at).total_seconds())
 
 
 async def due_endpoints(session: AsyncSession) -> list[tuple[str, bool]]:
@@ -180,7 +193,7 @@ async def notify(session: AsyncSession, *endpoint_ids: str) -> None:
     await session.execute(_NOTIFY, {"endpoint_ids": list(endpoint_ids)})
 
 
-async def _add_decisions(session: AsyncSession, told: Sequence[Told]) -> list[tuple[int, Told]]:
+async def _add_decisions(connection: AsyncConnection, told: Sequence[Told]) -> list[tuple[int, Told]]:
     """Return those that are new with their numbers, in this order; of two recipients of the very same name the first.
 
     In one statement: this is on the way of everything that is delivered.
@@ -191,20 +204,21 @@ async def _add_decisions(session: AsyncSession, told: Sequence[Told]) -> list[tu
         "organizations": [each.party.organization for each in told],
         "told": [encode(each) for each in told],
     }
-    added = await session.execute(_ADD_DECISIONS, columns)
-    return [(number, first[id_]) for id_, number in added]
+    added = await connection.execute(_ADD_DECISIONS, columns)
+    return [(number, first[id_]) for id_, number in await added.fetchall()]
 
 
-def _delivery(number: int, told: Told, endpoint_id: str, id_key: bytes) -> dict[str, Any]:
+def _columns(deliveries: Sequence[tuple[int, Told, str]], id_key: bytes) -> dict[str, Any]:
     return {
-        "id": random_id(),
-        "decision": number,
-        "endpoint_id": endpoint_id,
-        "webhook_id": webhook_id(id_key, told.id, endpoint_id),
+        "channel": CHANNEL,
+        "ids": [random_id() for _ in deliveries],
+        "decisions": [number for number, _, _ in deliveries],
+        "endpoint_ids": [endpoint_id for _, _, endpoint_id in deliveries],
+        "webhook_ids": [webhook_id(id_key, told.id, endpoint_id) for _, told, endpoint_id in deliveries],
     }
 
 
-def _job(found: Row[Any]) -> Job:
+def _job(found: Any) -> Job:  # noqa: ANN401 - a row by names
     return Job(
         number=found.number,
         delivery=model.Delivery(State.SENDING, found.due_at, found.attempt, found.failures, found.lease_until),
