@@ -1,13 +1,13 @@
 """Calls from one service to another: signed for exactly one request, bounded in time, with one kind of failure."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
 import httpx
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import msgspec
 from httpx_aiohttp import AiohttpTransport
 
 from services.kit.assertions import sign_assertion
@@ -29,32 +29,6 @@ class DependencyDown(Problem):
         super().__init__("dependency-down", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-class AssertionAuth(httpx.Auth):
-    """Signs each request just before it is sent."""
-
-    requires_request_body = True
-
-    def __init__(self, key: Ed25519PrivateKey, issuer: str, audience: str, clock: Callable[[], float]) -> None:
-        self._key = key
-        self._issuer = issuer
-        self._audience = audience
-        self._clock = clock
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Put the assertion into the Authorization header."""
-        assertion = sign_assertion(
-            self._key,
-            issuer=self._issuer,
-            audience=self._audience,
-            method=request.method,
-            target=request.url.raw_path.decode("ascii"),
-            body=request.content,
-            now=self._clock(),
-        )
-        request.headers["Authorization"] = f"Bearer {assertion}"
-        yield request
-
-
 class ServiceClient:
     """Sends requests of `settings.service` to the service `target`."""
 
@@ -68,13 +42,13 @@ class ServiceClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._target = target
-        self._http = httpx.AsyncClient(
-            base_url=settings.services.get(target, ""),  # a service without an address is as good as down
-            auth=AssertionAuth(settings.assertion_key, settings.service, target, clock),
-            timeout=timeout,
-            trust_env=False,
-            transport=transport or AiohttpTransport(),  # spends much less on a call than httpx's own
-        )
+        self._service = settings.service
+        self._key = settings.assertion_key
+        self._base_url = settings.services.get(target, "")  # a service without an address is as good as down
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._clock = clock
+        # Over aiohttp, and without httpx's client, which looks for redirects, cookies and more: half of a call.
+        self._transport = transport or AiohttpTransport(trust_env=False)
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> httpx.Response:
         """Send a GET; see `request`."""
@@ -92,17 +66,34 @@ class ServiceClient:
         DependencyDown when the service cannot be reached in time, answers 5xx or 429, or does not accept our
         assertion: then it is ours that cannot work, and the caller has nothing to correct.
         """
+        request = self._signed(method, path, parameters, b"" if body is None else msgspec.json.encode(body))
         try:
-            answer = await self._http.request(method, path, params=parameters, json=body)
-        except (httpx.TransportError, aiohttp.ClientError) as error:
+            answer = await self._transport.handle_async_request(request)
+            await answer.aread()
+        except (httpx.TransportError, httpx.InvalidURL, aiohttp.ClientError) as error:
             raise DependencyDown(self._target) from error
         if answer.status_code >= 500 or answer.status_code in {401, 403, 429}:
             raise DependencyDown(self._target)
+        answer.request = request
         return answer
+
+    def _signed(self, method: str, path: str, parameters: Mapping[str, str] | None, body: bytes) -> httpx.Request:
+        url = httpx.URL(f"{self._base_url}{path}", params=parameters)
+        assertion = sign_assertion(
+            self._key,
+            issuer=self._service,
+            audience=self._target,
+            method=method,
+            target=url.raw_path.decode("ascii"),
+            body=body,
+            now=self._clock(),
+        )
+        headers = {"Authorization": f"Bearer {assertion}", **({"Content-Type": "application/json"} if body else {})}
+        return httpx.Request(method, url, headers=headers, content=body, extensions=self._extensions)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
 
 @asynccontextmanager

@@ -1,29 +1,29 @@
 """Writes the rows of decisions as the log is read: where an event stands, what was decided on it, what became of that.
 
-Every event passes here, so these statements are written by hand: one for all that a run of records says, and none
-through the mapper. They lock rows in one order, so that no two readers wait for each other.
+Every event passes here, so these statements are written by hand and go to psycopg directly: one for all that a run of
+records says. They lock rows in one order, so that no two readers wait for each other.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 
 import msgspec
-from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.events import DataCategory
+from services.kit.database import driver
 
 _ENCODER: Final = msgspec.json.Encoder()
 
-_PLACE: Final = text(
+_PLACE: Final = (
     "INSERT INTO decisions (partition, source_offset, organization, referral_id, client_id, head, categories, withheld,"
     " reached) SELECT partition, source_offset, organization, referral_id, client_id, head, '[]', '{}', false"
-    " FROM jsonb_to_recordset(CAST(:said AS jsonb)) AS said(partition int, source_offset bigint, organization text,"
+    " FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int, source_offset bigint, organization text,"
     "  referral_id text, client_id text, head boolean)"
     " ON CONFLICT DO NOTHING"
 )
-_DECIDE: Final = text(
-    "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(:said AS jsonb)) AS said(partition int,"
+_DECIDE: Final = (
+    "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
     "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
@@ -34,8 +34,8 @@ _DECIDE: Final = text(
     " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head, reached"
 )
 # Several endpoints may get one decision, each as it was permitted at its moment: the first delivery counts.
-_DELIVER: Final = text(
-    "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(:said AS jsonb)) AS said(partition int,"
+_DELIVER: Final = (
+    "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
     "  source_offset bigint, organization text, verdict text, categories jsonb, delivered_at timestamptz,"
     "  reached boolean, stopped text)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization, d.reached AS reached_before"
@@ -109,7 +109,7 @@ class Arrival(msgspec.Struct):
 async def place(session: AsyncSession, places: Sequence[Place]) -> None:
     """Make the rows of decisions to come; a late copy of an event changes nothing."""
     if places:
-        await session.execute(_PLACE, {"said": _ENCODER.encode(places).decode()})
+        await (await driver(session)).execute(_PLACE, {"said": _ENCODER.encode(places).decode()})
 
 
 async def decide(session: AsyncSession, said: Mapping[DecisionId, Outcome]) -> dict[DecisionId, Noted]:
@@ -123,11 +123,11 @@ async def deliver(session: AsyncSession, said: Mapping[DecisionId, Arrival]) -> 
 
 
 async def _note(
-    session: AsyncSession, statement: TextClause, said: Mapping[DecisionId, Outcome] | Mapping[DecisionId, Arrival]
+    session: AsyncSession, statement: LiteralString, said: Mapping[DecisionId, Outcome] | Mapping[DecisionId, Arrival]
 ) -> dict[DecisionId, Noted]:
     if not said:
         return {}
     rows = [{**decision_id._asdict(), **msgspec.structs.asdict(each)} for decision_id, each in said.items()]
-    found = await session.execute(statement, {"said": _ENCODER.encode(rows).decode()})
-    noted = [Noted(*row) for row in found]
+    found = await (await driver(session)).execute(statement, {"said": _ENCODER.encode(rows).decode()})
+    noted = [Noted(*row) for row in await found.fetchall()]
     return {each.decision_id: each for each in noted}

@@ -3,33 +3,31 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, or_, select, text, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY, BOOLEAN, BYTEA, INTEGER, TEXT, insert
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from schemas.records import ConsentGranted
+from services.kit.database import driver
 from services.referrals.model import OPEN
 from services.referrals.sight import CLOSED
 from services.referrals.tables import Decision, Member, Referral, UsedClient, View
 
 # One round trip for a referral with all that belongs to it.
-_ADD = text(
+_ADD = (
     "WITH referral AS (INSERT INTO referrals (id, originator, originator_project, recipient, recipient_project,"
     " reference, purpose, call_back, external_id, respond_by, occurred_at, historical, status, version,"
     " status_version, created_at)"
-    " VALUES (:id, :originator, :originator_project, :recipient, :recipient_project, :reference, :purpose, :call_back,"
-    " :external_id, :respond_by, :occurred_at, :historical, :status, :version, :status_version, :created_at)),"
+    " VALUES (%(id)s, %(originator)s, %(originator_project)s, %(recipient)s, %(recipient_project)s, %(reference)s,"
+    " %(purpose)s, %(call_back)s, %(external_id)s, %(respond_by)s, %(occurred_at)s, %(historical)s, %(status)s,"
+    " %(version)s, %(status_version)s, %(created_at)s)),"
     " own AS (INSERT INTO views (organization, name, referral_id, permitted, reached, word, version, state)"
-    " VALUES (:originator, :id, :id, true, true, :status, :version, 'open'))"
+    " VALUES (%(originator)s, %(id)s, %(id)s, true, true, %(status)s, %(version)s, 'open'))"
     " INSERT INTO members (referral_id, client_id, head, version, sealed, next_seq, followed_order)"
-    " SELECT :id, client_id, head, :version, sealed, next_seq, 0"
-    " FROM unnest(:client_ids, :heads, :sealed, :next_seqs) AS said(client_id, head, sealed, next_seq)"
-).bindparams(
-    bindparam("client_ids", type_=ARRAY(TEXT)),
-    bindparam("heads", type_=ARRAY(BOOLEAN)),
-    bindparam("sealed", type_=ARRAY(BYTEA)),
-    bindparam("next_seqs", type_=ARRAY(INTEGER)),
+    " SELECT %(id)s, client_id, head, %(version)s, sealed, next_seq, 0"
+    " FROM unnest(CAST(%(client_ids)s AS text[]), CAST(%(heads)s AS boolean[]), CAST(%(sealed)s AS bytea[]),"
+    "  CAST(%(next_seqs)s AS integer[])) AS said(client_id, head, sealed, next_seq)"
 )
 
 NAME = col(View.name)
@@ -45,7 +43,7 @@ async def add(session: AsyncSession, referral: Referral, members: Sequence[Membe
         "sealed": [member.sealed for member in members],
         "next_seqs": [member.next_seq for member in members],
     }
-    await session.execute(_ADD, row)
+    await (await driver(session)).execute(_ADD, row)
 
 
 async def view(session: AsyncSession, organization: str, name: str) -> View | None:

@@ -98,7 +98,7 @@ class HttpCustodian:
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """POST /releases/settlements."""
-        await self._post("/releases/settlements", {"settlements": msgspec.to_builtins(settlements)})
+        await self._post("/releases/settlements", {"settlements": settlements})
 
     async def close(self) -> None:
         """Close the connections."""
