@@ -105,6 +105,8 @@ class Kafka:
                 # After a crash the controller admits the broker again only when its old session is over.
                 "broker.session.timeout.ms": 3000,
                 "broker.heartbeat.interval.ms": 500,
+                # By default an idle controller writes a record twice a second, for others to see that it lives.
+                "metadata.max.idle.interval.ms": 0,
                 # One node holds every copy, so Kafka's own topics cannot ask for three.
                 "offsets.topic.replication.factor": 1,
                 "offsets.topic.num.partitions": 8,

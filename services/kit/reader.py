@@ -33,6 +33,7 @@ GAP = Gauge("threshold_reader_gap_seconds", "For how long a record met has been 
 DIFFERING = Counter("threshold_reader_differing_copies", "Later copies unlike the first record: alarm", ["topic"])
 
 Apply = Callable[[AsyncSession, Sequence[Record]], Awaitable[None]]
+Committed = Callable[[], None]
 SourceOffset = Callable[[Record], int]
 
 
@@ -123,7 +124,8 @@ class DatabaseReader:
     that are new, each partition's in order, then the positions move, then it commits. Without `source_offset` the
     position is the topic's own offset; with it, for topics derived from another, it is the offset of the record's
     source, and the reading automaton decides what is new. With `patience` it lets the broker gather records for so many
-    seconds. Kafka's committed offset decides nothing. Anything that raises ends the process.
+    seconds. `committed` is called after each transaction. Kafka's committed offset decides nothing. What raises
+    ends the process.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class DatabaseReader:
         topics: Mapping[str, Topic] | None = None,
         instance: str = "0",
         patience: float = 0.0,
+        committed: Committed | None = None,
     ) -> None:
         declared = declarations.load() if topics is None else topics
         self._topic = topic
@@ -146,6 +149,7 @@ class DatabaseReader:
         self._engine = new_engine(database_url, 1)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._apply = apply
+        self._committed = committed
         self._source_offset = source_offset
         self._patience = patience
         self._marks: dict[int, Mark] = {}
@@ -230,6 +234,8 @@ class DatabaseReader:
             async with self._sessions.begin() as session:
                 await self._apply(session, new)
                 await advance(session, self._topic, moves)
+            if self._committed:
+                self._committed()
         self._read_to |= {run.partition: run.end for run in runs}
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()

@@ -18,6 +18,7 @@ from services.referrals import lifecycle, publishing, reading
 
 EXPIRED_EVERY: Final = 1.0  # seconds
 PATIENCE: Final = 0.1  # seconds; a recipient that asks as soon as it was told waits for so long
+PATIENCE_WITH_DELIVERIES: Final = 0.25  # seconds; a request waits for these in the seldom case only
 
 
 def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
@@ -43,7 +44,14 @@ async def working(
     readers = (
         DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events, patience=PATIENCE),
         disclosures,
-        DatabaseReader(service, "deliveries", settings.kafka, url, reading.apply_deliveries, patience=PATIENCE),
+        DatabaseReader(
+            service,
+            "deliveries",
+            settings.kafka,
+            url,
+            reading.apply_deliveries,
+            patience=PATIENCE_WITH_DELIVERIES,
+        ),
     )
     async with AsyncExitStack() as running:
         await running.enter_async_context(followed(settings.kafka, view))

@@ -46,13 +46,15 @@ def compose(
     """
     database = Database(settings.database_url)
     keys = OwnKeys.of(settings.assertion_key)
+    arrivals = worker.Arrivals(keys.webhook_ids)
     reader = DatabaseReader(
         NAME,
         worker.DISCLOSURES,
         settings.kafka,
         settings.database_url,
-        worker.adding(keys.webhook_ids),
+        arrivals.add,
         source_offset=answered_offset,
+        committed=arrivals.committed,
     )
 
     @asynccontextmanager
@@ -70,7 +72,7 @@ def compose(
             sender = Sender(database, custodian, settlements, keys, clock)
             relay = Relay(NAME, settings.database_url, settings.kafka, worker.as_it_is)
             await running.enter_async_context(relay.running())
-            await running.enter_async_context(worker.sending(database, sender, lanes))
+            await running.enter_async_context(worker.sending(database, sender, lanes, arrivals))
             await running.enter_async_context(reader.running())
             yield
 

@@ -27,7 +27,8 @@ from services.webhooks.tables import Delivery
 from services.webhooks.told import Told, decode, encode, wants
 
 CHANNEL: Final = "deliveries"
-"""Notified, with the endpoint's id, when one of its deliveries has become due."""
+"""Notified, with the endpoint's id, when a person has made something due to it; what was decided wakes its reader's own
+process."""
 DECISIONS_LOCK: Final = 7_201_865_305
 """Any constant: decisions commit in the order of their positions, so that no inbox cursor passes one by."""
 TAKEN_BACK_AT_ONCE: Final = 500
@@ -45,12 +46,11 @@ _OPEN_ENDPOINTS: Final = (
     " WHERE organization = ANY(CAST(%(organizations)s AS text[])) AND enabled AND deleted_at IS NULL"
 )
 _ADD_DELIVERIES: Final = (
-    "WITH added AS (INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
-    "  SELECT id, decision, endpoint_id, webhook_id, 'pending', clock_timestamp()"
-    "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(decisions)s AS bigint[]), CAST(%(endpoint_ids)s AS text[]),"
-    "   CAST(%(webhook_ids)s AS text[])) WITH ORDINALITY AS said(id, decision, endpoint_id, webhook_id, place)"
-    "  ORDER BY place RETURNING endpoint_id)"
-    " SELECT pg_notify(%(channel)s, endpoint_id) FROM (SELECT DISTINCT endpoint_id FROM added) AS woken"
+    "INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
+    " SELECT id, decision, endpoint_id, webhook_id, 'pending', clock_timestamp()"
+    " FROM unnest(CAST(%(ids)s AS text[]), CAST(%(decisions)s AS bigint[]), CAST(%(endpoint_ids)s AS text[]),"
+    "  CAST(%(webhook_ids)s AS text[])) WITH ORDINALITY AS said(id, decision, endpoint_id, webhook_id, place)"
+    " ORDER BY place"
 )
 _NOTIFY: Final = text("SELECT pg_notify(:channel, id) FROM unnest(:endpoint_ids) AS id").bindparams(
     bindparam("channel", CHANNEL), bindparam("endpoint_ids", type_=ARRAY(TEXT))
@@ -125,10 +125,13 @@ class Ended:
     shown_type: str | None = None
 
 
-async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> None:
-    """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it."""
+async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> set[str]:
+    """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it.
+
+    Return the ids of these endpoints, to be woken once this transaction has committed.
+    """
     if not told:
-        return
+        return set()
     connection = await driver(session)
     await connection.execute(LOCK_DECISIONS.text)
     organizations = list({each.party.organization for each in told})
@@ -141,6 +144,7 @@ async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> Non
     ]
     if deliveries:
         await connection.execute(_ADD_DELIVERIES, _columns(deliveries, id_key))
+    return {endpoint_id for _, _, endpoint_id in deliveries}
 
 
 async def claim(connection: AsyncConnection, endpoint_id: str) -> Job | None:
@@ -210,7 +214,6 @@ async def _add_decisions(connection: AsyncConnection, told: Sequence[Told]) -> l
 
 def _columns(deliveries: Sequence[tuple[int, Told, str]], id_key: bytes) -> dict[str, Any]:
     return {
-        "channel": CHANNEL,
         "ids": [random_id() for _ in deliveries],
         "decisions": [number for number, _, _ in deliveries],
         "endpoint_ids": [endpoint_id for _, _, endpoint_id in deliveries],

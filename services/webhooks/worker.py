@@ -1,7 +1,7 @@
 """What runs beside the routes: reads what was decided, sends it, settles it, and tells the log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -15,7 +15,6 @@ from services.kit.broker import Record
 from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
-from services.kit.reader import Apply
 from services.webhooks import inbox_items, store
 from services.webhooks.dispatch import DATABASE_AWAY, Dispatcher, Lane, Lanes
 from services.webhooks.guard import SystemLookup
@@ -32,14 +31,32 @@ UNTRIED: Final = (4, 16)
 FAILING: Final = (1, 8)
 
 
-def adding(id_key: bytes) -> Apply:
-    """Return what the reader of `disclosures` does with its records."""
+class Arrivals:
+    """What the reader of `disclosures` does with its records: it adds deliveries and then wakes their senders.
 
-    async def add(session: AsyncSession, records: Sequence[Record]) -> None:
+    In this very process, without a trip over the database: whoever reads a partition sends what it brings. What is not
+    woken, since the process ended in between, the next sweep finds.
+    """
+
+    def __init__(self, id_key: bytes) -> None:
+        self._id_key = id_key
+        self._due: set[str] = set()
+        self.wake: Callable[[str], None] = _nobody
+
+    async def add(self, session: AsyncSession, records: Sequence[Record]) -> None:
+        """Add what the records tell."""
         told = [each for record in records for each in told_by(record.partition, record.value)]
-        await store.add(session, told, id_key)
+        self._due = await store.add(session, told, self._id_key)
 
-    return add
+    def committed(self) -> None:
+        """Wake the endpoints to which the last records made something due."""
+        for endpoint_id in self._due:
+            self.wake(endpoint_id)
+
+
+def _nobody(endpoint_id: str) -> None:
+    """Before the senders are there."""
+    del endpoint_id
 
 
 def as_it_is(row: OutboxRow) -> bytes:
@@ -62,9 +79,10 @@ async def lanes(*, allow_loopback: bool) -> AsyncIterator[Lanes]:
 
 
 @asynccontextmanager
-async def sending(database: Database, sender: Sender, through: Lanes) -> AsyncIterator[None]:
+async def sending(database: Database, sender: Sender, through: Lanes, arrivals: Arrivals) -> AsyncIterator[None]:
     """Send what is due while the block runs: at once when told, otherwise with the next sweep."""
     async with Dispatcher(sender.attempt, through).running() as dispatcher:
+        arrivals.wake = dispatcher.wake
         tasks = [
             asyncio.create_task(part) for part in (_listen(database.url, dispatcher), _sweep(database, dispatcher))
         ]
@@ -80,7 +98,7 @@ async def sending(database: Database, sender: Sender, through: Lanes) -> AsyncIt
 
 
 async def _listen(url: SecretStr, dispatcher: Dispatcher) -> None:
-    """Wake endpoints as soon as a transaction that made something due to them has committed."""
+    """Wake endpoints as soon as a person's change that made something due to them has committed."""
     direct = make_url(url.get_secret_value()).set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:
