@@ -22,7 +22,7 @@ from services.kit.broker import quiet_clients
 from services.kit.ending import die
 
 TOPIC = "client-events"
-CONFIRM_EVERY = 0.25  # seconds
+CONFIRM_EVERY = 0.5  # seconds
 GATHERED_FOR = 0.25  # seconds
 GATHERED_BYTES = 1 << 20  # a backlog is not waited for
 _PREFIX = KEY_PREFIX.encode()

@@ -6,8 +6,9 @@ run time, stays with it: `services.kit.database`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Final
 
 import psycopg
@@ -17,6 +18,20 @@ from sqlalchemy import make_url
 
 CONNECT_SECONDS: Final = 5
 RESTED_SECONDS: Final = 1.0
+
+
+class Transaction:
+    """One that begins when its connection is first asked for: until then it holds nothing, whatever is waited for."""
+
+    def __init__(self, begin: Callable[[], Awaitable[psycopg.AsyncConnection]]) -> None:
+        self._begin = begin
+        self._connection: psycopg.AsyncConnection | None = None
+
+    async def connection(self) -> psycopg.AsyncConnection:
+        """Return the connection on which its statements run."""
+        if self._connection is None:
+            self._connection = await self._begin()
+        return self._connection
 
 
 class Direct:
@@ -48,6 +63,12 @@ class Direct:
         """Give a connection whose statements commit together when the block ends and roll back when it raises."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def late_transaction(self) -> AsyncIterator[Transaction]:
+        """Give a transaction that begins when it is needed; it ends as one of `transaction` does."""
+        async with AsyncExitStack() as begun:
+            yield Transaction(lambda: begun.enter_async_context(self.transaction()))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -82,6 +103,15 @@ class Direct:
             self._resting.append((connection, time.monotonic()))
         else:  # it was cut off in the middle of something, or is lost
             await connection.close()
+
+
+async def now(connection: psycopg.AsyncConnection) -> datetime:
+    """Return the database's time of this moment."""
+    row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
+    if row is None:
+        raise RuntimeError("a SELECT of one row without it")
+    moment: datetime = row[0]
+    return moment
 
 
 async def _answers(connection: psycopg.AsyncConnection) -> bool:

@@ -12,23 +12,29 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final, TypeVar
 
+import psycopg
 import sqlalchemy as sa
 from fastapi import Depends, Header, Request, Response
+from psycopg.types.json import Jsonb
 from pydantic import BaseModel
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.auth import Principal
-from services.kit.database import Database
+from services.kit.database import Database, driver
+from services.kit.direct import Transaction
 from services.kit.problems import Problem
 
 NAME: Final = "idempotency_keys"
 KEPT_HOURS: Final = 48
+KEPT: Final = timedelta(hours=KEPT_HOURS)
 PRUNED_AT_ONCE: Final = 100
 REPLAYED_HEADER: Final = "Idempotency-Replayed"
 
 M = TypeVar("M", bound=BaseModel)
 Effect = Callable[[AsyncSession], Awaitable[M]]
+DirectEffect = Callable[[Transaction], Awaitable[M]]
+Row = dict[str, Any]
 
 
 def columns() -> list[sa.Column[Any]]:
@@ -53,6 +59,23 @@ def add_to(metadata: sa.MetaData) -> sa.Table:
 
 
 KEYS: Final = add_to(sa.MetaData())
+_PRUNE: Final = (
+    "DELETE FROM idempotency_keys WHERE (owner, route, key_hash) IN (SELECT owner, route, key_hash"
+    " FROM idempotency_keys WHERE owner = %(owner)s AND created_at < now() - %(kept)s LIMIT %(most)s"
+    " FOR UPDATE SKIP LOCKED)"
+)
+_CLAIM: Final = (
+    "INSERT INTO idempotency_keys (owner, route, key_hash, request_hash)"
+    " VALUES (%(owner)s, %(route)s, %(key_hash)s, %(request_hash)s) ON CONFLICT DO NOTHING"
+)
+_FIND: Final = (
+    "SELECT request_hash, answer FROM idempotency_keys"
+    " WHERE owner = %(owner)s AND route = %(route)s AND key_hash = %(key_hash)s"
+)
+_KEEP: Final = (
+    "UPDATE idempotency_keys SET answer = %(answer)s"
+    " WHERE owner = %(owner)s AND route = %(route)s AND key_hash = %(key_hash)s"
+)
 
 
 class Creation:
@@ -75,24 +98,44 @@ class Creation:
         async with self._database.transaction() as session:
             if self._key is None:
                 return await effect(session)
-            row = self._row(caller, self._key)
-            if not await _claim(session, row):
-                return answer.model_validate(await self._stored(session, row))
-            made = await effect(session)
-            await session.execute(
-                sa.update(KEYS).where(*_is(row)).values(answer=made.model_dump(mode="json", exclude=set(secret)))
+            return await self._once(
+                self._row(caller, self._key), await driver(session), answer, lambda: effect(session), secret
             )
-            return made
 
-    async def _stored(self, session: AsyncSession, row: dict[str, Any]) -> dict[str, Any]:
-        found = (await session.execute(sa.select(KEYS.c.request_hash, KEYS.c.answer).where(*_is(row)))).one()
-        if not hmac.compare_digest(found.request_hash, row["request_hash"]):
+    async def directly(self, caller: Principal, answer: type[M], effect: DirectEffect[M]) -> M:
+        """Do the same without a session, for an effect of a few statements by hand."""
+        async with self._database.direct.late_transaction() as transaction:
+            if self._key is None:
+                return await effect(transaction)
+            connection = await transaction.connection()
+            return await self._once(
+                self._row(caller, self._key), connection, answer, lambda: effect(transaction), frozenset()
+            )
+
+    async def _once(
+        self,
+        row: Row,
+        connection: psycopg.AsyncConnection,
+        answer: type[M],
+        effect: Callable[[], Awaitable[M]],
+        secret: frozenset[str],
+    ) -> M:
+        if not await _claim(connection, row):
+            return answer.model_validate(await self._stored(connection, row))
+        made = await effect()
+        shown = made.model_dump(mode="json", exclude=set(secret))
+        await connection.execute(_KEEP, {**row, "answer": Jsonb(shown)})
+        return made
+
+    async def _stored(self, connection: psycopg.AsyncConnection, row: Row) -> dict[str, Any]:
+        found = await (await connection.execute(_FIND, row)).fetchone()
+        if found is None or not hmac.compare_digest(found[0], row["request_hash"]):
             raise Problem("idempotency-key-reused", field="Idempotency-Key")
         self._response.headers[REPLAYED_HEADER] = "true"
-        stored: dict[str, Any] = found.answer
+        stored: dict[str, Any] = found[1]
         return stored
 
-    def _row(self, caller: Principal, key: str) -> dict[str, Any]:
+    def _row(self, caller: Principal, key: str) -> Row:
         return {
             "owner": caller.owner,
             "route": self._route,
@@ -114,22 +157,10 @@ Once = Annotated[Creation, Depends(creation)]
 """Parameter of a creating route: `return await once(caller, Organization, lambda session: add(session, body))`."""
 
 
-async def _claim(session: AsyncSession, row: dict[str, Any]) -> bool:
+async def _claim(connection: psycopg.AsyncConnection, row: Row) -> bool:
     """Insert the key; False when it exists. Waits while another transaction is inserting the same."""
-    await session.execute(_prune(row["owner"]))
-    inserted = await session.execute(insert(KEYS).values(row).on_conflict_do_nothing().returning(KEYS.c.owner))
-    return inserted.first() is not None
-
-
-def _prune(owner: str) -> sa.Delete:
-    identity = (KEYS.c.owner, KEYS.c.route, KEYS.c.key_hash)
-    expired = KEYS.c.created_at < sa.func.now() - timedelta(hours=KEPT_HOURS)
-    some = sa.select(*identity).where(KEYS.c.owner == owner, expired).limit(PRUNED_AT_ONCE)
-    return sa.delete(KEYS).where(sa.tuple_(*identity).in_(some.with_for_update(skip_locked=True)))
-
-
-def _is(row: dict[str, Any]) -> list[sa.ColumnElement[bool]]:
-    return [KEYS.c[name] == row[name] for name in ("owner", "route", "key_hash")]
+    await connection.execute(_PRUNE, {"owner": row["owner"], "kept": KEPT, "most": PRUNED_AT_ONCE})
+    return (await connection.execute(_CLAIM, row)).rowcount == 1
 
 
 def _canonical(body: bytes) -> bytes:

@@ -96,8 +96,16 @@ async def put(
     which its records reach the log, of those with a `partition` (control records) per partition. `body` is what the
     relay's `prepare` makes the record's value of at the moment it is sent.
     """
+    connection = await driver(session)
+    return await put_on(connection, topic=topic, key=key, aggregate=aggregate, body=body, partition=partition)
+
+
+async def put_on(
+    connection: AsyncConnection, *, topic: str, key: bytes, aggregate: str, body: bytes, partition: int | None = None
+) -> int:
+    """Do what `put` does, on a connection that is in the caller's transaction."""
     row = {"aggregate": aggregate, "topic": topic, "key": key, "partition": partition, "body": body}
-    found = await (await (await driver(session)).execute(_PUT, row)).fetchone()
+    found = await (await connection.execute(_PUT, row)).fetchone()
     if found is None:
         raise RuntimeError("an INSERT without a row")
     return int(found[0])

@@ -39,8 +39,8 @@ async def create_referral(body: NewReferral, request: Request, caller: Writer, o
     organization = caller.own_organization()
     if body.historical and Scope.REFERRALS_BACKFILL not in caller.scopes:
         raise Problem("insufficient-scope", "Needs referrals:backfill.", field="historical")
-    return await once(
-        caller, ReferralStatusView, lambda session: intake.request(session, _desk(request), organization, body)
+    return await once.directly(
+        caller, ReferralStatusView, lambda transaction: intake.request(transaction, _desk(request), organization, body)
     )
 
 

@@ -12,9 +12,10 @@ from schemas.categories import Segments
 from schemas.events import Actor as PublicActor
 from schemas.events import DataCategory, Envelope, Party, ReferralData
 from schemas.need import Need
-from services.kit import database
+from services.kit import direct
 from services.kit.clients import ServiceClient
 from services.kit.control import ControlView
+from services.kit.direct import Transaction
 from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
 from services.kit.reader import DatabaseReader
@@ -40,7 +41,7 @@ def public_actor(actor: bodies.Actor | None) -> PublicActor | None:
 
 
 async def request(
-    session: AsyncSession, desk: Desk, organization: str, body: bodies.NewReferral
+    transaction: Transaction, desk: Desk, organization: str, body: bodies.NewReferral
 ) -> bodies.ReferralStatusView:
     """Take a referral: check it, seal what it says, and publish one event for each member of the household."""
     head = _head(body)
@@ -56,17 +57,18 @@ async def request(
     keys = await asyncio.gather(*asked)
     for index, (each, key) in enumerate(zip(body.members, keys, strict=True)):
         sealed.check_sealable(key, _said(each.segments), f"members.{index}.segments")
-    await _check_times(session, body)
-    await _use(session, organization, body, keys)
+    await _check_times(transaction, body)
+    await _use(transaction, organization, body, keys)
     referral = _new_referral(organization, body)
     household: list[tuple[Member, tuple[Envelope, ...]]] = []
     for index, (each, key) in enumerate(zip(body.members, keys, strict=True)):
         is_head = each.client_id == head
         content = _said(each.segments) | (_need(body) if is_head else {})
         household.append(_sealed_member(referral, each.client_id, is_head, key, content, f"members.{index}.segments"))
-    await store.add(session, referral, [member for member, _ in household])
+    connection = await transaction.connection()  # only now: nobody waits while consent is asked
+    await store.add(connection, referral, [member for member, _ in household])
     for member, envelopes in household:
-        await publishing.publish_boxes(session, referral, member, envelopes, public_actor(body.actor))
+        await publishing.publish_request(connection, referral, member, envelopes, public_actor(body.actor))
     return bodies.ReferralStatusView(id=referral.id, status=referral.status)
 
 
@@ -125,10 +127,10 @@ def _head(body: bodies.NewReferral) -> str:
         raise invalid_body(field, str(fault)) from None
 
 
-async def _check_times(session: AsyncSession, body: bodies.NewReferral) -> None:
+async def _check_times(transaction: Transaction, body: bodies.NewReferral) -> None:
     if body.respond_by is None and body.occurred_at is None:
         return
-    now = await database.now(session)
+    now = await direct.now(await transaction.connection())
     if body.respond_by is not None and not body.historical and body.respond_by <= now:
         raise invalid_body("respond_by", "must be in the future")
     if body.occurred_at is not None and body.occurred_at > now:
@@ -156,11 +158,14 @@ def _new_referral(organization: str, body: bodies.NewReferral) -> Referral:
     )
 
 
-async def _use(session: AsyncSession, organization: str, body: bodies.NewReferral, keys: Sequence[ClientKey]) -> None:
+async def _use(
+    transaction: Transaction, organization: str, body: bodies.NewReferral, keys: Sequence[ClientKey]
+) -> None:
     """A client of a victim service provider is another one in each referral: no two can be linked."""
     if not any(key.victim_service_provider for key in keys):
         return
-    fresh = await store.use_clients(session, organization, [each.client_id for each in body.members])
+    used = [each.client_id for each in body.members]
+    fresh = await store.use_clients(await transaction.connection(), organization, used)
     for index, each in enumerate(body.members):
         if each.client_id not in fresh:
             raise Problem("client-already-used", field=f"members.{index}.client_id")

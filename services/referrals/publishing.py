@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from msgspec.structs import replace
+from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
@@ -12,6 +13,7 @@ from schemas.events import Actor, DeclinedBy, DeclineReason, Envelope, Party, Re
 from schemas.events import Referral as PublicReferral
 from schemas.records import ReferralRequested, ReferralUpdated
 from services.kit import outbox
+from services.kit.database import driver
 from services.kit.keys import random_id
 from services.referrals import store
 from services.referrals.tables import Member, Referral
@@ -48,19 +50,35 @@ def public_data(referral: Referral, member: Member, publisher: Party, status: Re
     )
 
 
+async def publish_request(
+    connection: AsyncConnection,
+    referral: Referral,
+    member: Member,
+    envelopes: tuple[Envelope, ...],
+    actor: Actor | None,
+) -> None:
+    """Publish the request, which is version 1, with a member's envelopes."""
+    data = replace(
+        public_data(referral, member, referral.originating_party, REQUESTED),
+        actor=actor,
+        call_back=referral.call_back,
+        occurred_at=rfc3339(referral.occurred_at) if referral.occurred_at else None,
+        sealed=envelopes,
+    )
+    await _put(connection, ReferralRequested, data)
+
+
 async def publish_boxes(
     session: AsyncSession, referral: Referral, member: Member, envelopes: tuple[Envelope, ...], actor: Actor | None
 ) -> None:
-    """Publish all of a member's envelopes: with the request, which is version 1, or as an update."""
-    requested = member.version == 1
+    """Publish all of a member's envelopes again, as an update."""
     data = replace(
         public_data(referral, member, referral.originating_party, await _status_told(session, referral, member)),
         actor=actor,
         call_back=referral.call_back,
-        occurred_at=rfc3339(referral.occurred_at) if requested and referral.occurred_at else None,
         sealed=envelopes,
     )
-    await _put(session, ReferralRequested if requested else ReferralUpdated, data)
+    await _put(await driver(session), ReferralUpdated, data)
 
 
 async def publish_status(
@@ -80,7 +98,7 @@ async def publish_status(
         reason_code=reason_code,
         declined_by=declined_by,
     )
-    await _put(session, _event_type(referral.status), data)
+    await _put(await driver(session), _event_type(referral.status), data)
 
 
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:
@@ -98,10 +116,10 @@ def _event_type(status: ReferralStatus) -> type:
     return TYPES[f"referral.{status}"]
 
 
-async def _put(session: AsyncSession, event_type: type, data: ReferralData) -> None:
+async def _put(connection: AsyncConnection, event_type: type, data: ReferralData) -> None:
     event = event_type(id=random_id(), source=SOURCE, time=rfc3339(datetime.now(UTC)), specversion="1.0", data=data)
-    await outbox.put(
-        session,
+    await outbox.put_on(
+        connection,
         topic=TOPIC,
         key=data.client_id.encode(),
         aggregate=f"{data.referral.id}/{data.client_id}",

@@ -3,16 +3,15 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from psycopg import AsyncConnection
 from sqlalchemy import ColumnElement, Select, and_, case, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from schemas.records import ConsentGranted
-from services.kit.database import driver
 from services.referrals.model import OPEN
 from services.referrals.sight import CLOSED
-from services.referrals.tables import Decision, Member, Referral, UsedClient, View
+from services.referrals.tables import Decision, Member, Referral, View
 
 # One round trip for a referral with all that belongs to it.
 _ADD = (
@@ -30,11 +29,19 @@ _ADD = (
     "  CAST(%(next_seqs)s AS integer[])) AS said(client_id, head, sealed, next_seq)"
 )
 
+# In one order, so that two requests of one household wait for each other and do not deadlock.
+_USE = (
+    "INSERT INTO used_clients (organization, client_id)"
+    " SELECT %(organization)s, client_id"
+    " FROM unnest(CAST(%(client_ids)s AS text[])) WITH ORDINALITY AS said(client_id, place)"
+    " ORDER BY place ON CONFLICT DO NOTHING RETURNING client_id"
+)
+
 NAME = col(View.name)
 _shown_status: ColumnElement[str] = case((col(View.state) == "closed", CLOSED), else_=col(View.word))
 
 
-async def add(session: AsyncSession, referral: Referral, members: Sequence[Member]) -> None:
+async def add(connection: AsyncConnection, referral: Referral, members: Sequence[Member]) -> None:
     """Insert a new referral with its household and what its originator sees of it: its first word."""
     row = {
         **referral.model_dump(),
@@ -43,7 +50,7 @@ async def add(session: AsyncSession, referral: Referral, members: Sequence[Membe
         "sealed": [member.sealed for member in members],
         "next_seqs": [member.next_seq for member in members],
     }
-    await (await driver(session)).execute(_ADD, row)
+    await connection.execute(_ADD, row)
 
 
 async def view(session: AsyncSession, organization: str, name: str) -> View | None:
@@ -140,11 +147,10 @@ async def decisions(session: AsyncSession, referral_ids: Collection[str]) -> Seq
     return (await session.scalars(query.order_by(col(Decision.partition), col(Decision.source_offset)))).all()
 
 
-async def use_clients(session: AsyncSession, organization: str, client_ids: Sequence[str]) -> set[str]:
+async def use_clients(connection: AsyncConnection, organization: str, client_ids: Sequence[str]) -> set[str]:
     """Note that a victim service provider uses these clients now; return those that it had not used before."""
-    rows = [{"organization": organization, "client_id": client_id} for client_id in sorted(client_ids)]
-    statement = insert(UsedClient).values(rows).on_conflict_do_nothing().returning(col(UsedClient.client_id))
-    return set(await session.scalars(statement))
+    found = await connection.execute(_USE, {"organization": organization, "client_ids": sorted(client_ids)})
+    return {client_id for (client_id,) in await found.fetchall()}
 
 
 async def overdue(session: AsyncSession, now: datetime, limit: int) -> Sequence[str]:
