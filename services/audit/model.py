@@ -1,7 +1,7 @@
 """What each reader may see of a decision and of its deliveries; pure."""
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from policy.reasons import ALL
 from schemas.events import DataCategory
@@ -19,7 +19,14 @@ _STRENGTH: Final = ("closed", "status", "deidentified", "permit")
 _PROGRESS: Final = ("released", "started", "not_sent", "failed", "withheld", "given_up", DELIVERED)
 
 
-def tell(decision: Decision, verdict: str, categories: Collection[DataCategory]) -> None:
+class Told(Protocol):
+    """What has been told of a decision by now."""
+
+    told_verdict: str | None
+    told_categories: list[DataCategory]
+
+
+def tell(decision: Told, verdict: str, categories: Collection[DataCategory]) -> None:
     """Note that this much of a decision was delivered. It only grows: what was told is not unsaid."""
     if verdict not in _STRENGTH:
         return

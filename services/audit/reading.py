@@ -66,6 +66,7 @@ async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> 
     for delivery in delivered:
         for decision in decisions.get(delivery.decision_id, ()):
             model.tell(decision, delivery.verdict, delivery.categories)
+    await store.tell(session, [decision for same_id in decisions.values() for decision in same_id])
 
 
 async def _decided(session: AsyncSession, decision_ids: Sequence[str]) -> None:

@@ -5,13 +5,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, exists, func, or_, select, true
+import msgspec
+from psycopg.rows import dict_row
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, exists, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from services.audit.tables import Decision, Delivery, Organization, ReferralEvent
+from schemas.events import DataCategory
+from services.audit.tables import Decision, Delivery, Organization
+from services.kit.database import driver
 from services.kit.problems import Problem
 
 DECISIONS_LOCK: Final = 7_201_865_306
@@ -19,21 +23,64 @@ DECISIONS_LOCK: Final = 7_201_865_306
 
 Row = dict[str, Any]
 
+# Every record on the log passes these statements: by hand, one for all that a run says, and to psycopg directly.
+_LOCK_DECISIONS: Final = f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})"
+_ADD_EVENTS: Final = (
+    "INSERT INTO undecided_events"
+    " SELECT * FROM jsonb_populate_recordset(CAST(NULL AS undecided_events), CAST(%(said)s AS jsonb))"
+)
+_TAKE_EVENTS: Final = (
+    "DELETE FROM undecided_events AS e"
+    " USING unnest(CAST(%(partitions)s AS integer[]), CAST(%(offsets)s AS bigint[])) AS last(partition, upto)"
+    " WHERE e.partition = last.partition AND source_offset <= upto RETURNING e.*"
+)
+_ADD_DECISIONS: Final = (
+    "INSERT INTO decisions (id, partition, source_offset, at, policy_version, event_id, type, client_id, referral_id,"
+    " reference, originator, publisher, publisher_project, recipient, recipient_project, purpose, verdict, categories,"
+    " withheld, reasons, status, agreements, basis, obligations, told_categories)"
+    " SELECT id, partition, source_offset, at, policy_version, event_id, type, client_id, referral_id,"
+    " reference, originator, publisher, publisher_project, recipient, recipient_project, purpose, verdict, categories,"
+    " withheld, reasons, status, agreements, basis, obligations, told_categories"
+    " FROM jsonb_populate_recordset(CAST(NULL AS decisions), CAST(%(said)s AS jsonb)) WITH ORDINALITY AS said"
+    " ORDER BY ordinality"
+)
+_ADD_DELIVERIES: Final = (
+    "INSERT INTO deliveries (decision_id, endpoint, attempt, state, channel, verdict, categories, at, reason, consents,"
+    " obligations) SELECT decision_id, endpoint, attempt, state, channel, verdict, categories, at, reason, consents,"
+    " obligations FROM jsonb_populate_recordset(CAST(NULL AS deliveries), CAST(%(said)s AS jsonb))"
+    " ON CONFLICT DO NOTHING"
+)
+_LOCK_TOLD: Final = (
+    "SELECT id, number, told_verdict, told_categories FROM decisions WHERE id = ANY(CAST(%(ids)s AS text[]))"
+    " ORDER BY number FOR UPDATE"
+)
+_TELL: Final = (
+    "UPDATE decisions SET told_verdict = said.told_verdict, told_categories = said.told_categories"
+    " FROM jsonb_to_recordset(CAST(%(said)s AS jsonb))"
+    "  AS said(number bigint, told_verdict text, told_categories text[])"
+    " WHERE decisions.number = said.number"
+)
+
+
+class Told(msgspec.Struct):
+    """What has been told of a decision by now."""
+
+    number: int
+    told_verdict: str | None
+    told_categories: list[DataCategory]
+
 
 async def add_events(session: AsyncSession, rows: Sequence[Row]) -> None:
     """Keep events that are not decided yet."""
     if rows:
-        await session.execute(insert(ReferralEvent), rows)
+        await (await driver(session)).execute(_ADD_EVENTS, _said(rows))
 
 
 async def take_events(session: AsyncSession, last: Mapping[int, int]) -> dict[tuple[int, int], Row]:
     """Remove the events up to and with these offsets, by partition; return them by partition and offset."""
-    decided = [
-        and_(col(ReferralEvent.partition) == partition, col(ReferralEvent.source_offset) <= offset)
-        for partition, offset in sorted(last.items())
-    ]
-    taken = await session.scalars(delete(ReferralEvent).where(or_(*decided)).returning(ReferralEvent))
-    return {(event.partition, event.source_offset): event.model_dump() for event in taken}
+    async with (await driver(session)).cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_TAKE_EVENTS, {"partitions": list(last), "offsets": list(last.values())})
+        return {(event["partition"], event["source_offset"]): event for event in await cursor.fetchall()}
 
 
 async def add_organizations(session: AsyncSession, ids: Collection[str]) -> None:
@@ -45,22 +92,29 @@ async def add_organizations(session: AsyncSession, ids: Collection[str]) -> None
 
 async def add_decisions(session: AsyncSession, rows: Sequence[Row]) -> None:
     """Write decisions, in order."""
-    await session.execute(select(func.pg_advisory_xact_lock(DECISIONS_LOCK)))
-    await session.execute(insert(Decision), rows)
+    connection = await driver(session)
+    await connection.execute(_LOCK_DECISIONS)
+    await connection.execute(_ADD_DECISIONS, _said(rows))
 
 
 async def add_deliveries(session: AsyncSession, rows: Sequence[Row]) -> None:
     """Write what became of releases; what was said before stays as it was said first."""
-    await session.execute(insert(Delivery).on_conflict_do_nothing(), rows)
+    await (await driver(session)).execute(_ADD_DELIVERIES, _said(rows))
 
 
-async def locked(session: AsyncSession, decision_ids: Collection[str]) -> dict[str, list[Decision]]:
-    """Return decisions by id, locked for a change."""
-    rows = select(Decision).where(col(Decision.id).in_(decision_ids)).order_by(col(Decision.number)).with_for_update()
-    found: defaultdict[str, list[Decision]] = defaultdict(list)
-    for decision in await session.scalars(rows):
-        found[decision.id].append(decision)
+async def locked(session: AsyncSession, decision_ids: Collection[str]) -> dict[str, list[Told]]:
+    """Return what was told of decisions, by their ids, locked for a change."""
+    rows = await (await driver(session)).execute(_LOCK_TOLD, {"ids": list(decision_ids)})
+    found: defaultdict[str, list[Told]] = defaultdict(list)
+    for id_, number, verdict, categories in await rows.fetchall():
+        found[id_].append(Told(number, verdict, categories))
     return found
+
+
+async def tell(session: AsyncSession, told: Sequence[Told]) -> None:
+    """Write what has been told of decisions that are locked."""
+    if told:
+        await (await driver(session)).execute(_TELL, _said(told))
 
 
 async def check_known(session: AsyncSession, field: str, organization: str) -> None:
@@ -75,6 +129,10 @@ async def deliveries(session: AsyncSession, decision_ids: Collection[str]) -> di
     for delivery in await session.scalars(select(Delivery).where(col(Delivery.decision_id).in_(decision_ids))):
         found[delivery.decision_id].append(delivery)
     return found
+
+
+def _said(rows: Sequence[Row] | Sequence[Told]) -> dict[str, str]:
+    return {"said": msgspec.json.encode(rows).decode()}
 
 
 @dataclass(frozen=True)
