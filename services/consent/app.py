@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
 from fastapi import FastAPI
 
 from services.consent import api, custodian_api
@@ -12,15 +11,13 @@ from services.consent.organizations import Organizations
 from services.consent.settings import ConsentSettings
 from services.consent.worker import following, working
 from services.kit import topics
-from services.kit.clients import ServiceClient
+from services.kit.clients import ServiceClient, Transport
 from services.kit.control import TOPIC, ControlView
 from services.kit.database import Database
 from services.kit.service import Piece, create_service
 
 
-def create_app(
-    settings: ConsentSettings | None = None, *, governance: httpx.AsyncBaseTransport | None = None
-) -> FastAPI:
+def create_app(settings: ConsentSettings | None = None, *, governance: Transport | None = None) -> FastAPI:
     """Make the application: what uvicorn runs. `governance` is how that service is reached, if not over the network."""
     settings = settings or ConsentSettings.read("consent")
     database = Database(settings.database_url)

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
-
 from services.consent.bodies import LOCAL, Identifier
 from services.consent.clients import Known
 from services.consent.key_encryption import KeyEncryption
@@ -70,7 +68,7 @@ class Organizations:
         if await self.is_victim_service_provider(organization):  # whatever the system says
             return False
         answer = await self.governance.get(f"/identifier-systems/{system}")
-        return answer.status_code == httpx.codes.OK and organization in answer.json()["organizations"]
+        return answer.is_success and organization in answer.json()["organizations"]
 
     async def _known(self, organization: str, identifier: Identifier) -> Known:
         owner = organization if identifier.system == LOCAL else ""

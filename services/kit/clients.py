@@ -1,21 +1,25 @@
 """Calls from one service to another: signed for exactly one request, bounded in time, with one kind of failure."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from services.kit.assertions import sign_assertion
 from services.kit.problems import Problem
 from services.kit.settings import ServiceSettings
 
-TIMEOUT: Final = httpx.Timeout(5.0, connect=1.0)
+TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0, sock_connect=1.0)
 RETRY_AFTER_SECONDS: Final = 2
+KEEP_ALIVE_SECONDS: Final = 2.0
+"""Shorter than the services' own (5 s): a connection they have just closed would cost a call."""
 
 
 class DependencyDown(Problem):
@@ -29,6 +33,81 @@ class DependencyDown(Problem):
         super().__init__("dependency-down", detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+class UnexpectedAnswerError(Exception):
+    """Another service does not take what we said: one of the two is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What another service answered."""
+
+    status_code: int
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it did what was asked."""
+        return 200 <= self.status_code < 300
+
+    def require_success(self) -> None:
+        """Raise UnexpectedAnswerError for any answer that is no success."""
+        if not self.is_success:
+            raise UnexpectedAnswerError(f"answered {self.status_code}")
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode()
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever it says
+        """Return the body as JSON."""
+        return msgspec.json.decode(self.content)
+
+
+class Transport(Protocol):
+    """How a service is reached, if not over the network: an httpx transport."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+
+
+class _Network:
+    """aiohttp, which takes a fifth of httpx's time for a call. Its session needs a running loop, so it begins late."""
+
+    def __init__(self, timeout: aiohttp.ClientTimeout) -> None:
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                trust_env=False,
+            )
+        async with self._session.request(
+            method, url, headers=headers, data=body or None, allow_redirects=False
+        ) as answer:
+            return Answer(answer.status, await answer.read())
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+Send = Callable[[str, URL, Mapping[str, str], bytes], Awaitable[Answer]]
+
+
+def _over(transport: Transport) -> Send:
+    async def send(method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
+        request = httpx.Request(method, str(url), headers=headers, content=body)
+        answer = await transport.handle_async_request(request)
+        return Answer(answer.status_code, await answer.aread())
+
+    return send
+
+
 class ServiceClient:
     """Sends requests of `settings.service` to the service `target`."""
 
@@ -37,63 +116,60 @@ class ServiceClient:
         settings: ServiceSettings,
         target: str,
         *,
-        timeout: httpx.Timeout = TIMEOUT,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,
         clock: Callable[[], float] = time.time,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._target = target
         self._service = settings.service
         self._key = settings.assertion_key
         self._base_url = settings.services.get(target, "")  # a service without an address is as good as down
-        self._extensions = {"timeout": timeout.as_dict()}
         self._clock = clock
-        # Over aiohttp, and without httpx's client, which looks for redirects, cookies and more: half of a call.
-        self._transport = transport or AiohttpTransport(trust_env=False)
+        self._network = _Network(timeout)
+        self._send = _over(transport) if transport else self._network.send
 
-    async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> httpx.Response:
+    async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
         """Send a GET; see `request`."""
         return await self.request("GET", path, parameters=parameters)
 
-    async def post(self, path: str, body: object) -> httpx.Response:
+    async def post(self, path: str, body: object) -> Answer:
         """Send a POST with a JSON body; see `request`."""
         return await self.request("POST", path, body=body)
 
     async def request(
         self, method: str, path: str, *, parameters: Mapping[str, str] | None = None, body: object = None
-    ) -> httpx.Response:
+    ) -> Answer:
         """Return the answer if it is a success or the caller's mistake (2xx, 4xx).
 
         DependencyDown when the service cannot be reached in time, answers 5xx or 429, or does not accept our
         assertion: then it is ours that cannot work, and the caller has nothing to correct.
         """
-        request = self._signed(method, path, parameters, b"" if body is None else msgspec.json.encode(body))
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        url = URL(f"{self._base_url}{path}{query}", encoded=True)  # to be sent exactly as it is signed
+        content = b"" if body is None else msgspec.json.encode(body)
         try:
-            answer = await self._transport.handle_async_request(request)
-            await answer.aread()
-        except (httpx.TransportError, httpx.InvalidURL, aiohttp.ClientError) as error:
+            answer = await self._send(method, url, self._headers(method, url.raw_path_qs, content), content)
+        except (aiohttp.ClientError, httpx.TransportError, TimeoutError) as error:
             raise DependencyDown(self._target) from error
         if answer.status_code >= 500 or answer.status_code in {401, 403, 429}:
             raise DependencyDown(self._target)
-        answer.request = request
         return answer
 
-    def _signed(self, method: str, path: str, parameters: Mapping[str, str] | None, body: bytes) -> httpx.Request:
-        url = httpx.URL(f"{self._base_url}{path}", params=parameters)
+    def _headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
         assertion = sign_assertion(
             self._key,
             issuer=self._service,
             audience=self._target,
             method=method,
-            target=url.raw_path.decode("ascii"),
+            target=target,
             body=body,
             now=self._clock(),
         )
-        headers = {"Authorization": f"Bearer {assertion}", **({"Content-Type": "application/json"} if body else {})}
-        return httpx.Request(method, url, headers=headers, content=body, extensions=self._extensions)
+        return {"Authorization": f"Bearer {assertion}", **({"Content-Type": "application/json"} if body else {})}
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self._network.close()
 
 
 @asynccontextmanager
@@ -104,11 +180,3 @@ async def opened(settings: ServiceSettings, target: str) -> AsyncIterator[Servic
         yield client
     finally:
         await client.close()
-
-
-def problem_of(answer: httpx.Response) -> dict[str, Any]:
-    """Return the problem document of an answer, empty if it is none."""
-    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
-        return {}
-    document: dict[str, Any] = answer.json()
-    return document

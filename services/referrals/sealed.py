@@ -53,7 +53,7 @@ async def client_key(
     answer = await consent.get(f"/clients/{client_id}/public-key", given)
     if answer.status_code == HTTPStatus.NOT_FOUND:
         raise Problem("client-not-registered", field=field)
-    answer.raise_for_status()
+    answer.require_success()
     return _CLIENT_KEY.decode(answer.content)
 
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
-import httpx
+import aiohttp
 import msgspec
 
 from policy.allowed import EPOCH
 from schemas.disclosures import Basis, Decision
 from schemas.events import Closed, DataCategory, Party
-from services.kit.clients import DependencyDown, ServiceClient
+from services.kit.clients import Answer, DependencyDown, ServiceClient, Transport
 from services.kit.settings import ServiceSettings
 from services.webhooks.told import Told
 
 CONSENT: Final = "consent"
-TIMEOUT: Final = httpx.Timeout(2.5, connect=0.5)
+TIMEOUT: Final = aiohttp.ClientTimeout(total=2.5, sock_connect=0.5)
 """An answer that takes longer has outlived the lease it grants."""
 
 Channel = Literal["webhook", "inbox"]
@@ -85,7 +85,7 @@ class Custodian(Protocol):
 class HttpCustodian:
     """The custodian behind consent's HTTP API. `transport`: how it is reached, if not over the network."""
 
-    def __init__(self, settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, settings: ServiceSettings, transport: Transport | None = None) -> None:
         self._client = ServiceClient(settings, CONSENT, timeout=TIMEOUT, transport=transport)
 
     async def release(self, told: Told, attempt: int, channel: Channel) -> Release:
@@ -104,7 +104,7 @@ class HttpCustodian:
         """Close the connections."""
         await self._client.close()
 
-    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def _post(self, path: str, body: dict[str, Any]) -> Answer:
         try:
             answer = await self._client.post(path, body)
         except DependencyDown as error:

@@ -26,7 +26,7 @@ from services.consent.settings import ConsentSettings
 from services.kit import keys
 from services.kit.auth import Scope, service_only
 from services.kit.broker import Record, read_all
-from services.kit.clients import ServiceClient
+from services.kit.clients import Answer, ServiceClient
 from services.kit.control import ControlView
 from services.kit.keys import SymmetricKey, random_id
 from services.kit.problems import Problem
@@ -174,7 +174,7 @@ class Registry:
 
     # --- as another service
 
-    async def public_key(self, client_id: str, organization: str = OUTREACH, **changes: str) -> httpx.Response:
+    async def public_key(self, client_id: str, organization: str = OUTREACH, **changes: str) -> Answer:
         parameters = {"organization": organization, "recipient": SHELTER, "purpose": PURPOSE} | changes
         return await self.referrals.get(f"/clients/{client_id}/public-key", parameters)
 
