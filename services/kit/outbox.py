@@ -18,7 +18,7 @@ CHANNEL = "outbox"
 _PUT = (
     "WITH put AS (INSERT INTO outbox (aggregate, topic, key, partition, body)"
     " VALUES (%(aggregate)s, %(topic)s, %(key)b, %(partition)s, %(body)b) RETURNING id)"
-    " SELECT id, pg_notify('outbox', '') FROM put"
+    " SELECT id, CASE WHEN %(notify)s THEN pg_notify('outbox', '') END FROM put"
 )
 # The same for several records of one aggregate, in their order; it is a part of a statement, in which `{source}` says
 # on what they depend: its rows, of which there is one or none.
@@ -26,7 +26,7 @@ PUT_ALL = (
     "INSERT INTO outbox (aggregate, topic, key, body)"
     " SELECT CAST(%(aggregate)s AS text), CAST(%(topic)s AS text), CAST(%(key)b AS bytea), said.body"
     " FROM {source}, unnest(CAST(%(bodies)s AS bytea[])) WITH ORDINALITY AS said(body, place)"
-    " ORDER BY place RETURNING pg_notify('outbox', '')"
+    " ORDER BY place RETURNING CASE WHEN %(notify)s THEN pg_notify('outbox', '') END"
 )
 _WAKE = text("SELECT pg_notify('outbox', '')")
 _FETCH = (
@@ -101,10 +101,20 @@ async def put(
 
 
 async def put_on(
-    connection: AsyncConnection, *, topic: str, key: bytes, aggregate: str, body: bytes, partition: int | None = None
+    connection: AsyncConnection,
+    *,
+    topic: str,
+    key: bytes,
+    aggregate: str,
+    body: bytes,
+    partition: int | None = None,
+    notify: bool = True,
 ) -> int:
-    """Do what `put` does, on a connection that is in the caller's transaction."""
-    row = {"aggregate": aggregate, "topic": topic, "key": key, "partition": partition, "body": body}
+    """Do what `put` does, on a connection that is in the caller's transaction.
+
+    Without `notify` the caller wakes the relay after its commit: commits with a notice wait for each other's.
+    """
+    row = {"aggregate": aggregate, "topic": topic, "key": key, "partition": partition, "body": body, "notify": notify}
     found = await (await connection.execute(_PUT, row)).fetchone()
     if found is None:
         raise RuntimeError("an INSERT without a row")

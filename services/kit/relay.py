@@ -85,6 +85,8 @@ class Relay:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._sendable, self._woken, self._settleable = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._ending = False
+        self.leads = False
+        """Whether it is the one that sends: then whoever puts a row in this process may wake it without a notice."""
         self._start_over()
 
     @asynccontextmanager
@@ -107,6 +109,7 @@ class Relay:
             try:
                 async with leadership(self._direct_url) as connection, asyncio.TaskGroup() as tasks:
                     self._start_over()
+                    self.leads = True
                     tasks.create_task(self._listen(connection))
                     tasks.create_task(self._measure())
                     tasks.create_task(self._fetching())
@@ -114,6 +117,8 @@ class Relay:
                     tasks.create_task(self._relay())
             except* (psycopg.OperationalError, OperationalError, TimeoutError) as lost:
                 logs.get().warning("relay lost its database connection", **logs.describe(lost.exceptions[0]))
+            finally:
+                self.leads = False
             await asyncio.sleep(RETRY_AFTER)
 
     def _start_over(self) -> None:
@@ -121,13 +126,14 @@ class Relay:
         self._acknowledged: list[Acknowledged] = []
         self._unsendable: list[tuple[OutboxRow, str]] = []
         self._producer_failed = False
-        self._wake()
+        self.wake()
 
     async def _listen(self, connection: psycopg.AsyncConnection) -> None:
         async for _ in notices(connection):
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look for new rows: something was committed."""
         self._more = True
         self._woken.set()
 

@@ -39,9 +39,12 @@ async def create_referral(body: NewReferral, request: Request, caller: Writer, o
     organization = caller.own_organization()
     if body.historical and Scope.REFERRALS_BACKFILL not in caller.scopes:
         raise Problem("insufficient-scope", "Needs referrals:backfill.", field="historical")
-    return await once.directly(
-        caller, ReferralStatusView, lambda transaction: intake.request(transaction, _desk(request), organization, body)
+    desk = _desk(request)
+    made = await once.directly(
+        caller, ReferralStatusView, lambda transaction: intake.request(transaction, desk, organization, body)
     )
+    desk.relay.wake()
+    return made
 
 
 @router.get("/referrals")

@@ -29,13 +29,13 @@ def compose(settings: DatabaseSettings, consent: ServiceClient) -> FastAPI:
     """Make the referrals service's application; `consent` is whom it asks for clients' keys."""
     database = Database(settings.database_url)
     view = ControlView(settings.root_fingerprint, topics.load()[TOPIC].partitions)
-    disclosures = worker.reader_of_disclosures(settings)
+    disclosures, relay = worker.reader_of_disclosures(settings), worker.relay_of(settings)
 
     @asynccontextmanager
     async def referring(app: FastAPI) -> AsyncIterator[None]:
-        app.state.desk = Desk(consent, view, disclosures)
+        app.state.desk = Desk(consent, view, disclosures, relay)
         try:
-            async with worker.working(settings, database, view, disclosures):
+            async with worker.working(settings, database, view, disclosures, relay):
                 yield
         finally:
             await consent.close()

@@ -19,6 +19,7 @@ from services.kit.direct import Transaction
 from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
 from services.kit.reader import DatabaseReader
+from services.kit.relay import Relay
 from services.referrals import bodies, directory, model, publishing, sealed, store
 from services.referrals.sealed import ClientKey
 from services.referrals.tables import Member, Referral
@@ -33,6 +34,7 @@ class Desk:
     consent: ServiceClient
     control: ControlView
     disclosures: DatabaseReader
+    relay: Relay
 
 
 def public_actor(actor: bodies.Actor | None) -> PublicActor | None:
@@ -43,7 +45,10 @@ def public_actor(actor: bodies.Actor | None) -> PublicActor | None:
 async def request(
     transaction: Transaction, desk: Desk, organization: str, body: bodies.NewReferral
 ) -> bodies.ReferralStatusView:
-    """Take a referral: check it, seal what it says, and publish one event for each member of the household."""
+    """Take a referral: check it, seal what it says, and publish one event for each member of the household.
+
+    The caller wakes the relay once that is committed.
+    """
     head = _head(body)
     originator = Party(organization=organization, project=body.publisher_project)
     recipient = Party(organization=body.to.organization, project=body.to.project)
@@ -68,7 +73,9 @@ async def request(
     connection = await transaction.connection()  # only now: nobody waits while consent is asked
     await store.add(connection, referral, [member for member, _ in household])
     for member, envelopes in household:
-        await publishing.publish_request(connection, referral, member, envelopes, public_actor(body.actor))
+        await publishing.publish_request(
+            connection, referral, member, envelopes, public_actor(body.actor), notify=not desk.relay.leads
+        )
     return bodies.ReferralStatusView(id=referral.id, status=referral.status)
 
 

@@ -56,8 +56,10 @@ async def publish_request(
     member: Member,
     envelopes: tuple[Envelope, ...],
     actor: Actor | None,
+    *,
+    notify: bool,
 ) -> None:
-    """Publish the request, which is version 1, with a member's envelopes."""
+    """Publish the request, which is version 1, with a member's envelopes; `notify`: see `outbox.put_on`."""
     data = replace(
         public_data(referral, member, referral.originating_party, REQUESTED),
         actor=actor,
@@ -65,7 +67,7 @@ async def publish_request(
         occurred_at=rfc3339(referral.occurred_at) if referral.occurred_at else None,
         sealed=envelopes,
     )
-    await _put(connection, ReferralRequested, data)
+    await _put(connection, ReferralRequested, data, notify=notify)
 
 
 async def publish_boxes(
@@ -116,7 +118,7 @@ def _event_type(status: ReferralStatus) -> type:
     return TYPES[f"referral.{status}"]
 
 
-async def _put(connection: AsyncConnection, event_type: type, data: ReferralData) -> None:
+async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> None:
     event = event_type(id=random_id(), source=SOURCE, time=rfc3339(datetime.now(UTC)), specversion="1.0", data=data)
     await outbox.put_on(
         connection,
@@ -124,4 +126,5 @@ async def _put(connection: AsyncConnection, event_type: type, data: ReferralData
         key=data.client_id.encode(),
         aggregate=f"{data.referral.id}/{data.client_id}",
         body=canonical.encode(event),
+        notify=notify,
     )

@@ -34,9 +34,14 @@ def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
     )
 
 
+def relay_of(settings: DatabaseSettings) -> Relay:
+    """Make the relay that the API wakes."""
+    return Relay(settings.service, settings.database_url, settings.kafka, _as_written)
+
+
 @asynccontextmanager
 async def working(
-    settings: DatabaseSettings, database: Database, view: ControlView, disclosures: DatabaseReader
+    settings: DatabaseSettings, database: Database, view: ControlView, disclosures: DatabaseReader, relay: Relay
 ) -> AsyncIterator[None]:
     """Relay, read and expire while the block runs; it begins once the log has."""
     service, url = settings.service, settings.database_url
@@ -56,7 +61,7 @@ async def working(
     async with AsyncExitStack() as running:
         await running.enter_async_context(followed(settings.kafka, view))
         await view.began()
-        await running.enter_async_context(Relay(service, url, settings.kafka, _as_written).running())
+        await running.enter_async_context(relay.running())
         await running.enter_async_context(together(*(reader.running() for reader in readers)))
         await running.enter_async_context(_expiring(database))
         yield

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-import httpx
 from fastapi import FastAPI
 
 from services.kit.auth import public
+from services.kit.clients import Transport
 from services.kit.database import Database
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
@@ -37,9 +37,7 @@ def create_app() -> FastAPI:
     return compose(WebhooksSettings.read(NAME))
 
 
-def compose(
-    settings: WebhooksSettings, *, clock: Clock = since_boot, consent: httpx.AsyncBaseTransport | None = None
-) -> FastAPI:
+def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: Transport | None = None) -> FastAPI:
     """Make the application: it reads decisions, sends them, and answers.
 
     `clock` is that of the custodian's leases; `consent` is how it is reached, if not over the network.
@@ -69,8 +67,8 @@ def compose(
             inbox = Inbox(database, custodian, settlements, Cursors(keys.cursors, "inbox"), clock)
             pinger = Pinger(lanes.untried.outbound, keys.endpoint_secrets)
             app.state.parts = Parts(database, keys, Cursors(keys.cursors, "deliveries"), inbox, pinger, loopback)
-            sender = Sender(database, custodian, settlements, keys, clock)
             relay = Relay(NAME, settings.database_url, settings.kafka, worker.as_it_is)
+            sender = Sender(database, custodian, settlements, keys, relay, clock)
             await running.enter_async_context(relay.running())
             await running.enter_async_context(worker.sending(database, sender, lanes, arrivals))
             await running.enter_async_context(reader.running())

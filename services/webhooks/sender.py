@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from prometheus_client import Counter, Histogram
 
 from services.kit.database import Database
+from services.kit.relay import Relay
 from services.webhooks import endpoints, store
 from services.webhooks.alarms import unmade
 from services.webhooks.custodian import Custodian, CustodianDownError, CustodianRefusedError, Release, ReleaseState
@@ -52,12 +53,14 @@ class Sender:
         custodian: Custodian,
         settlements: Settlements,
         keys: OwnKeys,
+        relay: Relay,
         clock: Clock = since_boot,
     ) -> None:
         self._database = database
         self._custodian = custodian
         self._settlements = settlements
         self._keys = keys
+        self._relay = relay
         self._clock = clock
         self._rests_until = float("-inf")
 
@@ -124,7 +127,8 @@ class Sender:
 
     async def _end(self, job: Job, ended: Ended, result: Result, seconds: float) -> None:
         async with self._database.direct.connection() as connection:
-            done = await store.end(connection, job, ended, seconds)
+            done = await store.end(connection, job, ended, seconds, notify=not self._relay.leads)
+        self._relay.wake()
         was_tried = result in {Result.WORKED, Result.FAILED}
         is_failing = result is Result.FAILED if was_tried else job.is_failing
         if done is None or (done.endpoint is None and is_failing == job.is_failing):

@@ -155,15 +155,17 @@ async def claim(connection: AsyncConnection, endpoint_id: str) -> Job | None:
     return None if found is None else _job(found)
 
 
-async def end(connection: AsyncConnection, job: Job, ended: Ended, seconds: float) -> model.Step | None:
+async def end(
+    connection: AsyncConnection, job: Job, ended: Ended, seconds: float, *, notify: bool = True
+) -> model.Step | None:
     """Write what came of an attempt after so many seconds, and tell the log; None if another has taken it up since.
 
-    It is one statement, so on a connection without a transaction it is one by itself.
+    It is one statement, so on a connection without a transaction it is one by itself. `notify`: see `outbox.put_on`.
     """
     at = job.began_at + timedelta(seconds=seconds)
     done = step(job.delivery, ended.event, at, random.random())  # noqa: S311 - spreads retries, hides nothing
     said = records.of_attempt(job.told, job.endpoint_id, [_said(job, ended, each, at) for each in done.said])
-    written = await connection.execute(_END, _row(job, done.delivery, ended, seconds) | said)
+    written = await connection.execute(_END, _row(job, done.delivery, ended, seconds) | said | {"notify": notify})
     return None if await written.fetchone() is None else done
 
 
