@@ -26,7 +26,7 @@ def wait_seconds(prefer: str) -> int | None:
     return min(int(found[1]), MAXIMUM_WAIT_SECONDS) if found else None
 
 
-def preferred_wait(response: Response, prefer: Annotated[list[str] | None, Header()] = None) -> int:
+async def preferred_wait(response: Response, prefer: Annotated[list[str] | None, Header()] = None) -> int:
     """Give a route the seconds to wait, 0 without the preference, and say in the answer what was applied."""
     seconds = wait_seconds(",".join(prefer or []))
     if seconds is not None:

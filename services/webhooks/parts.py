@@ -24,7 +24,7 @@ class Parts:
     allow_loopback: bool
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
