@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from alembic.operations import Operations
+from psycopg import AsyncConnection
 from sqlalchemy import BigInteger, Column, Integer, Text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -64,8 +65,13 @@ async def advance(session: AsyncSession, topic: str, moves: Mapping[int, tuple[i
 
     Raises PositionMovedError if one is not where it was before; end the process then, committing nothing.
     """
+    await advance_on(await driver(session), topic, moves)
+
+
+async def advance_on(connection: AsyncConnection, topic: str, moves: Mapping[int, tuple[int, int]]) -> None:
+    """Do what `advance` does, on a connection that is in the caller's transaction."""
     befores, afters = zip(*moves.values(), strict=True)
     said = {"topic": topic, "partitions": list(moves), "befores": list(befores), "afters": list(afters)}
-    moved = await (await driver(session)).execute(_ADVANCE, said)
+    moved = await connection.execute(_ADVANCE, said)
     if moved.rowcount != len(moves):
         raise PositionMovedError(f"A position of {topic} is not any more where it was left: {said}")

@@ -11,6 +11,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import Counter, Gauge
+from psycopg import AsyncConnection
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -19,9 +20,10 @@ from services.kit import topics as declarations
 from services.kit.batches import RUN_SIZE, batch_app
 from services.kit.broker import Ends, Record
 from services.kit.database import new_engine
+from services.kit.direct import Direct
 from services.kit.ending import die, die_if_failed
 from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton
-from services.kit.progress import advance, begin, positions
+from services.kit.progress import advance, advance_on, begin, positions
 from services.kit.runs import Run
 from services.kit.topics import Topic
 
@@ -33,6 +35,7 @@ GAP = Gauge("threshold_reader_gap_seconds", "For how long a record met has been 
 DIFFERING = Counter("threshold_reader_differing_copies", "Later copies unlike the first record: alarm", ["topic"])
 
 Apply = Callable[[AsyncSession, Sequence[Record]], Awaitable[None]]
+ApplyDirectly = Callable[[AsyncConnection, Sequence[Record]], Awaitable[None]]
 Committed = Callable[[], None]
 SourceOffset = Callable[[Record], int]
 
@@ -120,12 +123,12 @@ class SourceMark:
 class DatabaseReader:
     """Applies one topic to this service's tables: each record once in effect, in the order of its partition.
 
-    Runs of several partitions that wait for each other share a transaction: `apply(session, records)` gets the records
-    that are new, each partition's in order, then the positions move, then it commits. Without `source_offset` the
-    position is the topic's own offset; with it, for topics derived from another, it is the offset of the record's
-    source, and the reading automaton decides what is new. With `patience` it lets the broker gather records for so many
-    seconds. `committed` is called after each transaction. Kafka's committed offset decides nothing. What raises
-    ends the process.
+    Runs of several partitions that wait for each other share a transaction: `apply(session, records)`, or `directly`
+    with a connection in place of the session, gets the records that are new, each partition's in order, then the
+    positions move, then it commits, and `committed` is called. Without `source_offset` the position is the topic's own
+    offset; with it, for topics derived from another, it is the offset of the record's source, and the reading automaton
+    decides what is new. With `patience` it lets the broker gather records for so many seconds. Kafka's committed offset
+    decides nothing. What raises ends the process.
     """
 
     def __init__(
@@ -134,21 +137,26 @@ class DatabaseReader:
         topic: str,
         bootstrap: str,
         database_url: SecretStr,
-        apply: Apply,
+        apply: Apply | None = None,
         *,
+        directly: ApplyDirectly | None = None,
         source_offset: SourceOffset | None = None,
         topics: Mapping[str, Topic] | None = None,
         instance: str = "0",
         patience: float = 0.0,
         committed: Committed | None = None,
     ) -> None:
+        if (apply is None) == (directly is None):
+            raise ValueError("a reader applies its records in one way")
         declared = declarations.load() if topics is None else topics
         self._topic = topic
         self._ends = Ends(bootstrap, topic, declared[topic].partitions)
         # Its own connection: a burst of requests must not keep the reader from reading.
         self._engine = new_engine(database_url, 1)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._direct = Direct(database_url, 1)
         self._apply = apply
+        self._directly = directly
         self._committed = committed
         self._source_offset = source_offset
         self._patience = patience
@@ -181,6 +189,7 @@ class DatabaseReader:
                 watch.cancel()
                 with suppress(asyncio.CancelledError):
                     await watch
+        await self._direct.close()
         await self._engine.dispose()
 
     async def reached(self, within: float) -> bool:
@@ -231,14 +240,22 @@ class DatabaseReader:
                 new += taken
                 moves[run.partition] = (before, mark.next)
         if new:
-            async with self._sessions.begin() as session:
-                await self._apply(session, new)
-                await advance(session, self._topic, moves)
+            await self._apply_new(new, moves)
             if self._committed:
                 self._committed()
         self._read_to |= {run.partition: run.end for run in runs}
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
+
+    async def _apply_new(self, new: Sequence[Record], moves: Mapping[int, tuple[int, int]]) -> None:
+        if self._directly:
+            async with self._direct.transaction() as connection:
+                await self._directly(connection, new)
+                await advance_on(connection, self._topic, moves)
+        if self._apply:
+            async with self._sessions.begin() as session:
+                await self._apply(session, new)
+                await advance(session, self._topic, moves)
 
     async def _start_offsets(self, assigned: frozenset[int]) -> Mapping[int, int]:
         async with self._sessions.begin() as session:

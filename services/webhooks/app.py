@@ -50,7 +50,7 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
         worker.DISCLOSURES,
         settings.kafka,
         settings.database_url,
-        arrivals.add,
+        directly=arrivals.add,
         source_offset=answered_offset,
         committed=arrivals.committed,
     )

@@ -125,14 +125,13 @@ class Ended:
     shown_type: str | None = None
 
 
-async def add(session: AsyncSession, told: Sequence[Told], id_key: bytes) -> set[str]:
+async def add(connection: AsyncConnection, told: Sequence[Told], id_key: bytes) -> set[str]:
     """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it.
 
     Return the ids of these endpoints, to be woken once this transaction has committed.
     """
     if not told:
         return set()
-    connection = await driver(session)
     await connection.execute(LOCK_DECISIONS.text)
     organizations = list({each.party.organization for each in told})
     endpoints = await (await connection.execute(_OPEN_ENDPOINTS, {"organizations": organizations})).fetchall()

@@ -8,7 +8,6 @@ from typing import Final
 import psycopg
 from pydantic import SecretStr
 from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit import logs
 from services.kit.broker import Record
@@ -43,10 +42,10 @@ class Arrivals:
         self._due: set[str] = set()
         self.wake: Callable[[str], None] = _nobody
 
-    async def add(self, session: AsyncSession, records: Sequence[Record]) -> None:
+    async def add(self, connection: psycopg.AsyncConnection, records: Sequence[Record]) -> None:
         """Add what the records tell."""
         told = [each for record in records for each in told_by(record.partition, record.value)]
-        self._due = await store.add(session, told, self._id_key)
+        self._due = await store.add(connection, told, self._id_key)
 
     def committed(self) -> None:
         """Wake the endpoints to which the last records made something due."""

@@ -183,8 +183,8 @@ async def test_of_two_decisions_of_one_name_the_first_counts_and_all_keep_their_
     same_name, before = replace(told, event=replace(told.event, id="another")), replace(told, id=f"{told.id}-before")
     database = Database(town.settings.database_url)
     for _ in range(2):
-        async with database.transaction() as session:
-            await store.add(session, [before, told, same_name], b"key")
+        async with database.direct.transaction() as connection:
+            await store.add(connection, [before, told, same_name], b"key")
     await database.close()
     rows = town.rows("SELECT told FROM decisions WHERE organization = 'shelter' ORDER BY position")
     assert [decode(each) for (each,) in rows] == [before, told]
