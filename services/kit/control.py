@@ -22,8 +22,7 @@ from services.kit.broker import quiet_clients
 from services.kit.ending import die
 
 TOPIC = "client-events"
-CONFIRM_EVERY = 0.5  # seconds
-GATHERED_FOR = 0.25  # seconds
+CONFIRM_EVERY = 0.25  # seconds
 GATHERED_BYTES = 1 << 20  # a backlog is not waited for
 _PREFIX = KEY_PREFIX.encode()
 
@@ -120,16 +119,18 @@ def _same(one: Control, other: Control) -> bool:
 
 
 @asynccontextmanager
-async def followed(bootstrap: str, view: ControlView) -> AsyncIterator[ControlView]:
-    """Keep `view` at the end of the log while the block runs; what it can't read ends the process."""
+async def followed(bootstrap: str, view: ControlView, *, patience: float = 0.0) -> AsyncIterator[ControlView]:
+    """Keep `view` at the end of the log while the block runs; what it can't read ends the process.
+
+    With `patience` the broker gathers records for so many seconds, since hardly any is one of control. Not for who
+    gives a verdict that stands for good: an agreement that was just activated must count with the next referral.
+    """
     quiet_clients()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap.split(","),
         enable_auto_commit=False,
         auto_offset_reset="none",
-        # Hardly any record is one of control: the broker gathers, instead of answering once for each referral.
-        fetch_min_bytes=GATHERED_BYTES,
-        fetch_max_wait_ms=int(GATHERED_FOR * 1000),
+        **({"fetch_min_bytes": GATHERED_BYTES, "fetch_max_wait_ms": int(patience * 1000)} if patience else {}),
     )
     async with consumer:
         partitions = [TopicPartition(TOPIC, partition) for partition in range(len(view.positions))]

@@ -31,6 +31,8 @@ Shown = ReferralView | ReferralStatusView
 
 PATIENCE_SECONDS: Final = 2.0
 """How long an answer may wait for a decision that is on its way."""
+FRESH_SECONDS: Final = 1.0
+"""How long an answer that is there may wait for a newer one: while the log is away it is as good as any."""
 
 
 @router.post("/referrals", status_code=status.HTTP_201_CREATED)
@@ -67,6 +69,10 @@ async def read_referral(name: str, request: Request, caller: Reader) -> Shown:
     """Show a referral: to its originator all but the boxes, to a recipient its status."""
     organization = caller.own_organization()
     shown = await _shown(request, organization, name, only_if_settled=True)
+    if shown is not None and not isinstance(shown, ReferralView):
+        # What a webhook has just told a recipient, it must find here too: webhooks may be faster than our reader.
+        await _desk(request).disclosures.reached(FRESH_SECONDS)
+        shown = await _shown(request, organization, name)
     if shown is None:
         await _wait_settled(request, organization, name)
         shown = await _shown(request, organization, name)

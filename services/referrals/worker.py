@@ -17,8 +17,9 @@ from services.kit.together import together
 from services.referrals import lifecycle, publishing, reading
 
 EXPIRED_EVERY: Final = 1.0  # seconds
-PATIENCE: Final = 0.1  # seconds; a recipient that asks as soon as it was told waits for so long
 PATIENCE_WITH_DELIVERIES: Final = 0.25  # seconds; a request waits for these in the seldom case only
+PATIENCE_WITH_CONTROL: Final = 0.25  # seconds; before a name is refused as unknown, the log is read to its end
+"""The other readers have none: whoever was told a moment ago, and asks, must find what it was told."""
 
 
 def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
@@ -30,7 +31,6 @@ def reader_of_disclosures(settings: DatabaseSettings) -> DatabaseReader:
         settings.database_url,
         reading.apply_disclosures,
         source_offset=answered_offset,
-        patience=PATIENCE,
     )
 
 
@@ -47,7 +47,7 @@ async def working(
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
     readers = (
-        DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events, patience=PATIENCE),
+        DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
         disclosures,
         DatabaseReader(
             service,
@@ -59,7 +59,7 @@ async def working(
         ),
     )
     async with AsyncExitStack() as running:
-        await running.enter_async_context(followed(settings.kafka, view))
+        await running.enter_async_context(followed(settings.kafka, view, patience=PATIENCE_WITH_CONTROL))
         await view.began()
         await running.enter_async_context(relay.running())
         await running.enter_async_context(together(*(reader.running() for reader in readers)))
