@@ -85,8 +85,7 @@ class Relay:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._sendable, self._woken, self._settleable = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._ending = False
-        self.leads = False
-        """Whether it is the one that sends: then whoever puts a row in this process may wake it without a notice."""
+        self.leads = False  # whether it sends: then whoever puts a row in this process may wake it without a notice
         self._start_over()
 
     @asynccontextmanager
