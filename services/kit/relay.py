@@ -32,8 +32,7 @@ RETRY_AFTER = 0.5  # seconds
 GATHERED_FOR = 0.1  # seconds
 MEASURED_EVERY = 2.0  # seconds
 
-# The broker will refuse these records for ever.
-UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+UNSENDABLE = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)  # refused by the broker for ever
 
 BACKLOG = Gauge("threshold_outbox_backlog", "Outbox rows not yet acknowledged by the log", ["service"])
 PARKED = Gauge("threshold_outbox_parked", "Aggregates parked because a row of theirs can't be sent: alarm", ["service"])

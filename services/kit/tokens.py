@@ -1,19 +1,15 @@
-"""Signed tokens: one algorithm, one exact header, one spelling; anything else is refused before a claim is read.
-
-Since there is one header for each key and kind of token, no library has to read one and look up what it asks for: a
-token begins with these very characters, or it is refused.
-"""
+"""Signed tokens: one algorithm, one exact header, one spelling; anything else is refused before a claim is read."""
 
 import json
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+from joserfc.jws import JWSRegistry, deserialize_compact, serialize_compact
 
-from policy.base64url import decode, encode
+from policy.base64url import decode
 
 ALGORITHM: Final = "EdDSA"
 MAXIMUM_TOKEN_CHARACTERS: Final = 4096
@@ -38,10 +34,19 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 C = TypeVar("C", bound=Claims)
 
 
+class OneAlgorithm(JWSRegistry):
+    """Knows EdDSA over Ed25519 and nothing else, so no header can choose another algorithm, nor "none"."""
+
+    algorithms = {ALGORITHM: JWSRegistry.algorithms["Ed25519"]}  # noqa: RUF012 - as joserfc declares it
+
+
+_REGISTRY: Final = OneAlgorithm(algorithms=[ALGORITHM])
+
+
 def sign(claims: Claims, kind: str, key: Ed25519PrivateKey) -> str:
     """Sign claims as a compact JWS whose header `typ` is `kind`."""
-    message = f"{_header(kind, key.public_key())}.{encode(msgspec.json.encode(claims))}"
-    return f"{message}.{encode(key.sign(message.encode()))}"
+    header = _header(kind, key.public_key())
+    return serialize_compact(header, msgspec.json.encode(claims), OKPKey.import_key(key), registry=_REGISTRY)
 
 
 def verify(token: str, kind: str, key: Ed25519PublicKey, expected: type[C]) -> C:
@@ -49,16 +54,15 @@ def verify(token: str, kind: str, key: Ed25519PublicKey, expected: type[C]) -> C
 
     The caller still has to check issuer, audience and time.
     """
-    _, payload, signature = _segments(token)
-    message = token.rpartition(".")[0]
-    if not message.startswith(f"{_header(kind, key)}."):
+    _segments(token)  # joserfc's own decoder takes several spellings of one token
+    try:
+        signed = deserialize_compact(token, OKPKey.import_key(key), registry=_REGISTRY)
+    except (JoseError, ValueError) as error:
+        raise RefusedTokenError("the signature or the header is not valid") from error
+    if signed.headers() != _header(kind, key):
         raise RefusedTokenError("the header is not the one of this kind of token")
     try:
-        key.verify(signature, message.encode())
-    except InvalidSignature as error:
-        raise RefusedTokenError("the signature is not valid") from error
-    try:
-        return msgspec.json.decode(payload, type=expected)
+        return msgspec.json.decode(signed.payload, type=expected)
     except msgspec.MsgspecError as error:
         raise RefusedTokenError("the claims are not the ones of this kind of token") from error
 
@@ -82,27 +86,14 @@ def public_jwk(key: Ed25519PublicKey) -> dict[str, Any]:
     return {**described, "alg": ALGORITHM, "use": "sig", "kid": key_id(key)}
 
 
-def _header(kind: str, key: Ed25519PublicKey) -> str:
-    return _written_header(kind, key.public_bytes_raw())
-
-
-@lru_cache(maxsize=64)
-def _written_header(kind: str, raw: bytes) -> str:
-    described = {"alg": ALGORITHM, "typ": kind, "kid": key_id(Ed25519PublicKey.from_public_bytes(raw))}
-    return encode(json.dumps(described, separators=(",", ":")).encode())
+def _header(kind: str, key: Ed25519PublicKey) -> dict[str, Any]:
+    return {"alg": ALGORITHM, "typ": kind, "kid": key_id(key)}
 
 
 def unverified_key_id(token: str) -> str:
     """Return which key a token claims to be signed with, so that the pinned one of that name can be tried."""
-    if len(token) > MAXIMUM_TOKEN_CHARACTERS:
-        raise RefusedTokenError("too long")
-    return _named_key_id(token.partition(".")[0])
-
-
-@lru_cache(maxsize=64)
-def _named_key_id(header: str) -> str:
     try:
-        return str(json.loads(decode(header))["kid"])
+        return str(json.loads(_segments(token)[0])["kid"])
     except (ValueError, KeyError, TypeError) as error:
         raise RefusedTokenError("the header names no key") from error
 
