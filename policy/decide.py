@@ -96,7 +96,8 @@ def _decided(case: Case, recipient: Party, known: int) -> Decision:
     if isinstance(event, BoxedEvent):
         boxed, history = _boxed(data.sealed), (isinstance(event, ReferralRequested), known == BY_ID)
         if case.consents is NONE:
-            return rules.unconsented(originator, recipient, data.purpose, boxed, history, data.call_back)
+            asked = (originator, recipient, data.purpose, boxed, history, data.referral.status, data.call_back)
+            return rules.unconsented(*asked)
         allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at, boxed)
         call_back = _call_back(rules.control, originator.organization, data.call_back)
         return _released(allowed, boxed, history, told, data.referral.status, call_back)
@@ -114,12 +115,13 @@ def _unconsented(
     purpose: PurposeOfUse,
     boxed: tuple[DataCategory, ...],
     history: tuple[bool, bool],
+    status: str,
     contact: str | None,
 ) -> Decision:
-    """The decision about a client who never said anything: never a permit, so neither time nor status is in it."""
+    """The decision about a client who never said anything: not a matter of time."""
     allowed = allowed_under(find(publisher, recipient, purpose), NONE, 0, boxed)
     call_back = _call_back(control, publisher.organization, contact)
-    return _released(allowed, boxed, history, recipient, "", call_back)
+    return _released(allowed, boxed, history, recipient, status, call_back)
 
 
 def _call_back(control: Control, organization_id: str, contact_id: str | None) -> CallBack | None:
