@@ -53,10 +53,10 @@ async def measure() -> str:
     ]
     remarks = (
         f"Open loop for {SECONDS} s a run, each request a referral with three boxes of a client who consented; "
-        f"{REVOCATIONS} revocations one after another with nothing on the wire. The targets are for 50/s. Both cores are "
-        "nearly full then, for a referral passes six processes besides Kafka and PostgreSQL, and what else the machine "
-        "does shows at once. The sampled profile of each process is flat; the fetches of the log's eight readers are the "
-        "largest part. Of the memory most is imports."
+        f"{REVOCATIONS} revocations one after another with nothing on the wire. The targets are for 50/s. Both cores "
+        "are nearly full then, for a referral passes six processes besides Kafka and PostgreSQL, and what else the "
+        "machine does shows at once. The sampled profile of each process is flat; the fetches of the log's eight "
+        "readers are the largest part. Of the memory most is imports."
     )
     return section("python -m bench day", "The whole stack", rows, remarks)
 
