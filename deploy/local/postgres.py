@@ -21,7 +21,8 @@ from deploy.local.supervisor import Program
 from deploy.local.waiting import until
 
 READY_WITHIN = 60.0  # seconds
-MAXIMUM_CONNECTIONS = 200  # seven services with pools of 5 + 5 pass PostgreSQL's default of 100
+MAXIMUM_CONNECTIONS = 200  # the services may open some 120 together, more than PostgreSQL's default of 100
+SILENT_ERRORS = "log_error_verbosity=terse"  # the details of an error may hold a row, and a row may be about a client
 LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un holds 108 with the final NUL
 OPEN_TO_ALL = 0o055  # group and others may list and enter
 SUPERUSER = "postgres"  # the database role, not a user of the system
@@ -37,7 +38,7 @@ class Postgres:
     def prepare(self) -> Program:
         """Make the data folder if it is new and return what to run; raise LocalStackError if it cannot run here."""
         binaries, user = self._initialized()
-        options = (f"max_connections={MAXIMUM_CONNECTIONS}", "listen_addresses=")
+        options = (f"max_connections={MAXIMUM_CONNECTIONS}", "listen_addresses=", SILENT_ERRORS)
         return Program(
             name="postgres",
             command=(

@@ -36,7 +36,8 @@ MARGIN_SECONDS: Final = 1
 _DOUBT_AFTER: Final = timedelta(seconds=LEASE_SECONDS + MARGIN_SECONDS)
 
 # FOR SHARE: releases do not wait for each other, only for what narrows or widens, and that for them. The time is read
-# outside the locked part, so that it is the time after the wait; the state is the one after the wait by itself.
+# outside the locked part, so that it is the time after the wait; the client's state is the one after the wait by
+# itself. What was released before is as of the statement's beginning.
 _LOCK: Final = (
     "WITH locked AS MATERIALIZED ("
     " SELECT key_id, private_key, last_order, consents FROM clients WHERE id = %(client_id)s FOR SHARE"

@@ -61,8 +61,14 @@ class Direct:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """Give a connection whose statements commit together when the block ends and roll back when it raises."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            async with connection.transaction() as begun:
+                yield connection
+                if connection.info.transaction_status is not TransactionStatus.INTRANS:
+                    raise psycopg.OperationalError("the transaction was lost before its end")
+            # psycopg says nothing of a connection that it finds lost at the end; who goes on believes in a commit.
+            if begun.status is not begun.Status.COMMITTED:
+                raise psycopg.OperationalError("nobody knows whether the transaction was committed")
 
     @asynccontextmanager
     async def late_transaction(self) -> AsyncIterator[Transaction]:

@@ -15,23 +15,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-import psycopg
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from services.kit import logs
+from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.webhooks.outbound import Outbound
 
 WORKERS_EACH: Final = 16
 DRAIN_SECONDS: Final = 3.0
-DATABASE_AWAY: Final = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeout,
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-)
 
 
 class Result(Enum):
@@ -111,7 +101,7 @@ class Dispatcher:
         try:
             while await self._once(endpoint_id) and not self._stopping:
                 self._looking.add(endpoint_id)
-        except DATABASE_AWAY as error:  # what it had claimed is taken back after its lease
+        except Database.away as error:  # what it had claimed is taken back after its lease
             self._looking.discard(endpoint_id)
             logs.get().warning("deliveries wait for the database", **logs.describe(error))
         finally:

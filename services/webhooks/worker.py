@@ -15,7 +15,7 @@ from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
 from services.webhooks import inbox_items, store
-from services.webhooks.dispatch import DATABASE_AWAY, Dispatcher, Lane, Lanes
+from services.webhooks.dispatch import Dispatcher, Lane, Lanes
 from services.webhooks.guard import SystemLookup
 from services.webhooks.outbound import opened
 from services.webhooks.sender import Sender
@@ -120,7 +120,7 @@ async def _sweep(database: Database, dispatcher: Dispatcher) -> None:
                 await inbox_items.bring_back(session)
             async with database.transaction() as session:
                 due = await store.due_endpoints(session)
-        except DATABASE_AWAY as error:
+        except Database.away as error:
             logs.get().warning("deliveries wait for the database", **logs.describe(error))
             due = []
         for endpoint_id, is_failing in due:

@@ -1,6 +1,7 @@
 """The short way to a database: what commits, what is held, and what becomes of a lost connection."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -66,6 +67,34 @@ async def test_a_late_transaction_holds_nothing_until_it_needs_its_connection(di
     assert await _names(direct) == ["one", "two"]
 
 
+async def test_what_was_not_committed_is_never_taken_for_committed(url: SecretStr, direct: Direct) -> None:
+    """The custodian gives keys out when its transaction has ended: it may not end quietly without a commit."""
+
+    async def swallowing() -> None:
+        async with direct.transaction() as connection:
+            await connection.execute("INSERT INTO things VALUES ('one')")
+            with suppress(psycopg.errors.UniqueViolation):
+                await connection.execute("INSERT INTO things VALUES ('one')")
+
+    async def lost() -> None:
+        async with direct.transaction() as connection:
+            await connection.execute("INSERT INTO things VALUES ('two')")
+            await _terminate(url, connection)
+            with suppress(psycopg.OperationalError):
+                await connection.execute("SELECT 1")
+
+    for failing in (swallowing, lost):
+        with pytest.raises(psycopg.OperationalError):
+            await failing()
+    assert await _names(direct) == []
+
+
+async def _terminate(url: SecretStr, connection: psycopg.AsyncConnection) -> None:
+    conninfo = make_url(url.get_secret_value()).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(conninfo) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+
+
 async def test_who_waits_too_long_for_a_connection_is_told(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.kit.direct.CONNECT_SECONDS", 0.01)
     async with direct.connection():
@@ -82,9 +111,7 @@ async def test_a_connection_that_rested_is_tried_before_it_is_used(
     monkeypatch.setattr("services.kit.direct.RESTED_SECONDS", -1.0 if rested else 60.0)
     async with direct.connection() as connection:
         first = connection.info.backend_pid
-    conninfo = make_url(url.get_secret_value()).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(conninfo) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+    await _terminate(url, connection)
     if not rested:
         with pytest.raises(psycopg.OperationalError):
             await _names(direct)

@@ -4,6 +4,7 @@ import asyncio
 import math
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -120,10 +121,6 @@ class TwoBoundaries(BoundaryRig):
         return reasons[-1] if reasons else f"exit code {self.ended(name)}"
 
     def _another_boundary(self) -> Program:
-        first = self._boundary()
-        other = {
-            "services.boundary.app:create_app": "tests.support.second_boundary:create_app",
-            str(self._port): str(self._second_port),
-        }
-        command = [other.get(word, word) for word in first.command]
-        return replace(first, name=SECOND, command=command, log=self._home / f"{SECOND}.log")
+        command = (sys.executable, "-m", "uvicorn", "--factory", "tests.support.second_boundary:create_app")
+        address = ("--host", "127.0.0.1", "--port", str(self._second_port), "--loop", "uvloop", "--no-access-log")
+        return replace(self._boundary(), name=SECOND, command=(*command, *address), log=self._home / f"{SECOND}.log")
