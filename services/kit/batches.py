@@ -10,8 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import faust
+from faust.tables import TableManager
+from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 from faust.types import StreamT
+from mode import Seconds
+from mode.services import WaitArgT
 
 from services.kit import topics as declarations
 from services.kit.broker import allow, quiet_clients
@@ -23,6 +27,7 @@ __all__ = ["BatchApp", "BatchConsumer", "BatchProducer", "BatchTransport", "RawR
 
 SEND_WITHIN = 30.0  # seconds; aiokafka's idempotent producer by itself would try for ever
 RUN_SIZE = 2000  # records
+A_FOLD_TAKES_AT_MOST = 24 * 3600.0  # seconds without a fetch after which Kafka's client would leave its group
 ROOM = 4 * RUN_SIZE  # while the broker stores what became of one run, others are worked on
 
 Handle = Callable[[Run], Awaitable[None]]
@@ -59,6 +64,28 @@ class BatchTransport(driver.Transport):
 
     Consumer = BatchConsumer
     Producer = BatchProducer
+
+
+class UnlimitedRecovery(Recovery):
+    """Waits for `start_offsets` as long as it takes: how long a fold takes is a matter of the log.
+
+    Faust has a limit for it (broker_request_timeout), takes one that is reached for the order to stop, and then stands
+    still for good: alive, and reading nothing.
+    """
+
+    async def _wait(self, coro: WaitArgT, timeout: Seconds | None = None) -> None:  # noqa: ARG002 - as in Faust
+        await super()._wait(coro)
+
+
+class Tables(TableManager):
+    """Has our recovery; there are no tables."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """What asks where to read on after each rebalance."""
+        if self._recovery is None:
+            self._recovery = UnlimitedRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
 
 
 class RawRun(faust.Schema[Any, Any]):
@@ -163,6 +190,7 @@ def batch_app(
         broker=";".join(f"kafka://{address}" for address in bootstrap.split(",")),
         broker_commit_interval=0.5,
         broker_heartbeat_interval=1.0,
+        broker_max_poll_interval=A_FOLD_TAKES_AT_MOST,
         broker_max_poll_records=RUN_SIZE,
         broker_rebalance_timeout=10.0,
         broker_request_timeout=30.0,
@@ -179,6 +207,7 @@ def batch_app(
         stream_wait_empty=True,
         topic_allow_declare=False,
         topic_disable_leader=True,
+        TableManager=Tables,
         web_enabled=False,
     )
     app.service_name = service
