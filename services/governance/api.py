@@ -112,6 +112,16 @@ async def create_identifier_system(
     return await once(caller, bodies.IdentifierSystem, lambda session: directory.add_identifier_system(session, body))
 
 
+@router.get("/organizations/{organization_id}/projects/{project_id}")
+async def read_project(
+    organization_id: str, project_id: str, request: Request, caller: Annotated[str, service_only("shelter_beds")]
+) -> bodies.RegisteredProject:
+    """Tell the shelter_beds service what it must know of a project to register its units."""
+    del caller
+    async with _database(request).transaction() as session:
+        return await directory.registered_project(session, organization_id, project_id)
+
+
 @router.get("/identifier-systems/{system_id}")
 async def read_identifier_system(
     system_id: str, request: Request, caller: Annotated[str, service_only("consent")]

@@ -66,6 +66,15 @@ class Project(Body):
     confidential: bool
 
 
+class RegisteredProject(Body):
+    """What another service must know of a project."""
+
+    organization_name: str
+    victim_service_provider: bool
+    project_type: int
+    confidential: bool
+
+
 class NewContact(Writing):
     """A member of staff to call back; never a client."""
 

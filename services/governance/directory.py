@@ -45,6 +45,18 @@ async def add_project(session: AsyncSession, organization_id: str, body: bodies.
     return project_view(project)
 
 
+async def registered_project(session: AsyncSession, organization_id: str, project_id: str) -> bodies.RegisteredProject:
+    """Return what others must know of a project; Problem 404."""
+    organization = await store.organization(session, organization_id)
+    project = await store.project(session, organization_id, project_id)
+    return bodies.RegisteredProject(
+        organization_name=organization.name,
+        victim_service_provider=organization.victim_service_provider,
+        project_type=project.project_type,
+        confidential=project.confidential,
+    )
+
+
 async def add_contact(session: AsyncSession, organization_id: str, body: bodies.NewContact) -> bodies.Contact:
     """Register a contact; Problem 409 if the organization has one of this id."""
     row = await store.organization(session, organization_id, lock=True)

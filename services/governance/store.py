@@ -161,6 +161,14 @@ async def organization(session: AsyncSession, organization_id: str, *, lock: boo
     return found
 
 
+async def project(session: AsyncSession, organization_id: str, project_id: str) -> Project:
+    """Return a project; Problem 404."""
+    found = await session.get(Project, (organization_id, project_id))
+    if found is None:
+        raise Problem("not-found")
+    return found
+
+
 async def projects(session: AsyncSession, organization_id: str) -> list[Project]:
     """Return an organization's projects by id."""
     rows = select(Project).where(col(Project.organization) == organization_id).order_by(col(Project.id))

@@ -66,6 +66,18 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "sealed-too-large": ProblemType(
         413, "Too much sealed", "At most 128 KiB may be sealed for one client of one referral."
     ),
+    # shelter_beds
+    "no-free-bed": ProblemType(409, "No free bed", "The unit has not so many free beds now."),
+    "holds-not-taken": ProblemType(409, "No holds here", "The unit gives no beds on hold; call it."),
+    "too-many-holds": ProblemType(
+        409, "Too many holds", "The organization has as many open holds at this unit as one may have."
+    ),
+    "hold-ended": ProblemType(409, "Not possible now", "The hold's state does not allow this."),
+    "already-extended": ProblemType(409, "Already extended", "A hold can be extended once."),
+    "wrong-door-code": ProblemType(422, "Wrong door code", "The hold has another door code."),
+    "bed-held": ProblemType(409, "Bed on hold", "Let the hold go, or check it in, first."),
+    "beds-in-use": ProblemType(409, "Beds in use", "Beds that are held or taken can't be removed."),
+    "older-census": ProblemType(409, "Older census", "A later count of this unit is known."),
     # consent
     "not-a-grant": ProblemType(
         409, "Not a grant", "Only what was permitted can be revoked; a refusal or exclusion ends by a later permission."

@@ -13,7 +13,7 @@ from services.kit import keys
 from services.kit.auth import Principal, Scope, issue_access_token
 from services.kit.settings import ServiceSettings
 
-NAMES = ("governance", "consent", "referrals", "webhooks", "audit", "boundary")
+NAMES = ("governance", "consent", "referrals", "shelter_beds", "webhooks", "audit", "boundary")
 NOW = 1_800_000_000.0
 
 

@@ -69,6 +69,7 @@ def test_ports_are_as_documented() -> None:
         "governance": 1,
         "consent": 2,
         "referrals": 3,
+        "shelter_beds": 4,
         "webhooks": 5,
         "audit": 6,
         "boundary": 7,

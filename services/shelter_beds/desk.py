@@ -1,0 +1,118 @@
+"""What every change of a unit shares: who may make it, who made it, and what is said of it afterwards."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.beds import HoldEvent, HoldExpired
+from services.kit import database
+from services.kit.auth import Principal
+from services.kit.bodies import Actor
+from services.kit.problems import Problem
+from services.shelter_beds import saying, store
+from services.shelter_beds.model import Counts, HoldState, local_day, next_wake
+from services.shelter_beds.profile import UnitProfile
+from services.shelter_beds.tables import Bed, Change, Hold, Unit
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who makes a change: an API client and the person behind it; nobody, where a unit changes by itself."""
+
+    organization: str | None = None
+    api_client: str | None = None
+    actor: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, caller: Principal, actor: Actor | None) -> Self:
+        """The author of a caller's change."""
+        return cls(caller.organization, caller.client_id, actor.model_dump() if actor else None)
+
+
+class Desk:
+    """One unit, locked, with its beds, at one moment of the database's time; `close` says what has become of it.
+
+    Holds whose time is over by then have ended: what the sweep has not come to yet is as good as done.
+    """
+
+    def __init__(self, session: AsyncSession, unit: Unit, beds: list[Bed], now: datetime, author: Author) -> None:
+        self.session = session
+        self.unit = unit
+        self.profile = UnitProfile.model_validate(unit.profile)
+        self.beds = beds
+        self.now = now
+        self._author = author
+
+    @classmethod
+    async def open(cls, session: AsyncSession, unit_id: str, author: Author) -> Self:
+        """Lock a unit that is not withdrawn; Problem 404."""
+        unit = await store.locked(session, unit_id)
+        if unit.withdrawn:
+            raise Problem("not-found")
+        beds = await store.beds(session, unit_id)
+        desk = cls(session, unit, beds, await database.now(session), author)
+        await desk._expire()
+        return desk
+
+    @property
+    def counts(self) -> Counts:
+        """How many of its beds are in each status."""
+        return Counts.of(bed.status for bed in self.beds)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is the unit's season."""
+        return self.profile.open_season.holds(local_day(self.now, self.profile.zone))
+
+    def may_act(self, organization: str | None) -> bool:
+        """Whether an organization acts at this desk: it is its own, or was delegated to it."""
+        return organization == self.unit.organization or organization in self.profile.delegates
+
+    def check_may_act(self, caller: Principal) -> None:
+        """Problem 404 unless the caller acts at this desk, or is the administrator."""
+        if not (caller.is_admin or self.may_act(caller.organization)):
+            raise Problem("not-found")
+
+    def beds_of(self, hold: Hold) -> list[Bed]:
+        """Return the beds that a hold has, or had."""
+        return [bed for bed in self.beds if bed.id in hold.bed_ids]
+
+    async def end(self, hold: Hold, state: HoldState, kind: type[HoldEvent]) -> None:
+        """End a live hold and say so; its beds are taken if it was checked in, else free."""
+        beds = self.beds_of(hold)
+        hold.state, hold.ended_at = state, self.now
+        for bed in beds:
+            bed.hold_id, bed.status = None, "occupied" if state == "checked_in" else "free"
+        await saying.hold(self.session, kind, hold, beds, self.now)
+
+    def note(self, what: str, **details: object) -> None:
+        """Keep who changed what."""
+        author = self._author
+        self.session.add(
+            Change(
+                unit_id=self.unit.id,
+                at=self.now,
+                organization=author.organization,
+                api_client=author.api_client,
+                actor=author.actor,
+                what=what,
+                details=details,
+            )
+        )
+
+    def reported(self) -> None:
+        """Note that the shelter has just said how many beds there are."""
+        self.unit.reported_at = self.now
+
+    async def close(self) -> None:
+        """Say what is public of the unit now, and when it next changes by itself."""
+        unit, profile = self.unit, self.profile
+        unit.wakes_at = next_wake(self.now, profile.zone, profile.open_season, profile.resets_at, unit.last_reset_at)
+        await saying.availability(self.session, unit, profile, self.beds, self.now)
+
+    async def _expire(self) -> None:
+        for hold in await store.live_holds(self.session, self.unit.id):
+            if hold.expires_at <= self.now:
+                await self.end(hold, "expired", HoldExpired)

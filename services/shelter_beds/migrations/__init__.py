@@ -1,0 +1,1 @@
+"""The referrals service's tables, as they came to be."""

@@ -1,0 +1,138 @@
+"""Puts what is said of units and holds into the outbox; the caller holds the unit's row locked."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from policy import canonical
+from schemas import beds as said
+from services.kit import outbox
+from services.kit.keys import random_id
+from services.shelter_beds.model import Counts, local_day, status_of
+from services.shelter_beds.profile import UnitProfile
+from services.shelter_beds.tables import Bed, Hold, Unit
+
+AVAILABILITY: Final = "bed-availability"
+HOLDS: Final = "bed-holds"
+SOURCE: Final = "/shelter_beds"
+_COUNTED: Final = frozenset({"version", "updated_at"})
+# What a confidential unit shows: nothing by which it could be found.
+_OF_A_CONFIDENTIAL_UNIT: Final = frozenset({"phone"})
+# fmt: off
+_OF_ANY_UNIT: Final = frozenset({
+    "opens_on", "closes_on", "minimum_age", "maximum_age", "gender_policy", "veterans_only", "couples", "accessible",
+    "pets", "low_barrier", "eligibility", "phone", "area", "intake_from", "intake_until", "last_in", "bring",
+})
+# fmt: on
+
+
+def rfc3339(instant: datetime) -> str:
+    """Write an instant as the log does: UTC, to the microsecond."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def public(unit: Unit, profile: UnitProfile, counts: Counts, now: datetime) -> said.Unit:
+    """Return what is public of a unit; pure.
+
+    Where not all counts are shown, the time of a report is known to the hour only, and nothing tells of a hold.
+    """
+    in_season = profile.open_season.holds(local_day(now, profile.zone))
+    if not in_season:
+        counts = Counts(0, counts.held, counts.occupied, counts.offline + counts.available)
+    status = status_of(counts, in_season=in_season, said=profile.status)
+    described = profile.model_dump(
+        mode="json",
+        include=set(_OF_A_CONFIDENTIAL_UNIT) if profile.confidential else set(_OF_ANY_UNIT),
+        exclude_none=True,
+    )
+    fields: dict[str, Any] = {
+        "unit_id": unit.id,
+        "organization": unit.organization,
+        "organization_name": unit.organization_name,
+        "name": unit.organization_name if profile.confidential else profile.name,
+        "project": None if profile.confidential else unit.project,
+        "project_type": None if profile.confidential else unit.project_type,
+        "household_type": profile.household_type,
+        "season": profile.season,
+        "status": status,
+        "shown": profile.shown,
+        "confidential": profile.confidential,
+        "hold_policy": profile.hold_policy,
+        "maximum_hold_minutes": None if profile.hold_policy == "none" else profile.max_minutes,
+        "time_zone": profile.time_zone,
+        "withdrawn": unit.withdrawn,
+        "version": unit.version,
+        "updated_at": rfc3339(unit.updated_at),
+        **described,
+        **_numbers(unit, profile, counts, status),
+    }
+    return msgspec.convert(fields, said.Unit)
+
+
+async def availability(
+    session: AsyncSession, unit: Unit, profile: UnitProfile, beds: Sequence[Bed], now: datetime
+) -> None:
+    """Say what is public of a unit, if anything of it is new."""
+    view = public(unit, profile, Counts.of(bed.status for bed in beds), now)
+    new = {
+        name: value for name, value in msgspec.json.decode(msgspec.json.encode(view)).items() if name not in _COUNTED
+    }
+    if new == unit.said:
+        return
+    unit.said, unit.version, unit.updated_at = new, unit.version + 1, now
+    view = msgspec.structs.replace(view, version=unit.version, updated_at=rfc3339(now))
+    event = said.UnitAvailability(**_context(now), data=view)
+    await outbox.put(session, topic=AVAILABILITY, key=unit.id.encode(), aggregate=unit.id, body=canonical.encode(event))
+
+
+def last_said(unit: Unit) -> dict[str, Any]:
+    """Return what was last said of a unit, as it stands on the log."""
+    return {**(unit.said or {}), "version": unit.version, "updated_at": rfc3339(unit.updated_at)}
+
+
+async def hold(
+    session: AsyncSession, kind: type[said.HoldEvent], row: Hold, beds: Sequence[Bed], now: datetime
+) -> None:
+    """Say a step of a hold, for each of its beds."""
+    for bed in beds:
+        bed.last_order += 1
+        data = said.Hold(
+            hold_id=row.id,
+            bed_id=bed.id,
+            unit_id=row.unit_id,
+            organization=row.organization,
+            holder=row.holder,
+            order=bed.last_order,
+            expires_at=rfc3339(row.expires_at) if row.ended_at is None else None,
+            reason=row.reason,
+        )
+        event = kind(**_context(now), data=data)
+        await outbox.put(session, topic=HOLDS, key=bed.id.encode(), aggregate=bed.id, body=canonical.encode(event))
+
+
+def _numbers(unit: Unit, profile: UnitProfile, counts: Counts, status: said.CapacityStatus) -> dict[str, Any]:
+    if profile.shown == "call":
+        return {"status": profile.status or "additional-assessment-required"}
+    shown: dict[str, Any] = {"open": counts.available > 0 and status not in {"no-capacity", "waitlist"}}
+    reported = unit.reported_at
+    if profile.shown == "counts":
+        shown |= {
+            "maximum": counts.maximum,
+            "available": counts.available,
+            "held": counts.held,
+            "occupied": counts.occupied,
+            "offline": counts.offline,
+        }
+    elif reported is not None:
+        reported = reported.replace(minute=0, second=0, microsecond=0)
+    if reported is not None:
+        due = reported + timedelta(minutes=profile.report_minutes)
+        shown |= {"reported_at": rfc3339(reported), "report_due_by": rfc3339(due)}
+    return shown
+
+
+def _context(now: datetime) -> dict[str, Any]:
+    return {"id": random_id(), "source": SOURCE, "time": rfc3339(now), "specversion": "1.0"}

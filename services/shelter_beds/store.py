@@ -1,0 +1,142 @@
+"""Queries of the shelter_beds service."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from services.kit.auth import Principal
+from services.kit.database import driver
+from services.kit.problems import Problem
+from services.shelter_beds.model import HoldState
+from services.shelter_beds.tables import Bed, Change, Hold, Unit
+
+_TAKEABLE: Final = (
+    "SELECT count(*) FILTER (WHERE beds.status = 'free' OR holds.expires_at <= clock_timestamp())"
+    " FROM units LEFT JOIN beds ON beds.unit_id = units.id LEFT JOIN holds ON holds.id = beds.hold_id"
+    " WHERE units.id = %(unit_id)s AND NOT units.withdrawn GROUP BY units.id"
+)
+IS_LIVE: Final = col(Hold.ended_at).is_(None)
+
+
+async def takeable(session: AsyncSession, unit_id: str) -> int | None:
+    """Return how many beds of a unit may be free in a moment, without waiting for anybody; None: there is no such unit.
+
+    The beds of a hold that is over count, though nobody has ended it yet.
+    """
+    found = await (await driver(session)).execute(_TAKEABLE, {"unit_id": unit_id})
+    row = await found.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def unit(session: AsyncSession, unit_id: str) -> Unit:
+    """Return a unit; Problem 404."""
+    row = await session.get(Unit, unit_id)
+    if row is None:
+        raise Problem("not-found")
+    return row
+
+
+async def unit_at_the_desk(session: AsyncSession, caller: Principal, unit_id: str) -> Unit:
+    """Return a unit at whose desk the caller acts, or which it administers; Problem 404."""
+    row = await unit(session, unit_id)
+    if not caller.is_admin and caller.organization not in {row.organization, *row.profile["delegates"]}:
+        raise Problem("not-found")
+    return row
+
+
+async def locked(session: AsyncSession, unit_id: str) -> Unit:
+    """Return a unit, locked: its beds and holds are the caller's until the transaction ends. Problem 404."""
+    query = select(Unit).where(col(Unit.id) == unit_id).with_for_update().execution_options(populate_existing=True)
+    row = (await session.scalars(query)).first()
+    if row is None:
+        raise Problem("not-found")
+    return row
+
+
+async def beds(session: AsyncSession, unit_id: str) -> list[Bed]:
+    """Return a unit's beds as they are now, in their order."""
+    query = select(Bed).where(col(Bed.unit_id) == unit_id).order_by(col(Bed.place))
+    return list((await session.scalars(query.execution_options(populate_existing=True))).all())
+
+
+async def beds_of(session: AsyncSession, unit_ids: Collection[str]) -> dict[str, list[Bed]]:
+    """Return the beds of several units, by unit."""
+    found: dict[str, list[Bed]] = {unit_id: [] for unit_id in unit_ids}
+    query = select(Bed).where(col(Bed.unit_id).in_(unit_ids)).order_by(col(Bed.unit_id), col(Bed.place))
+    for bed in await session.scalars(query):
+        found[bed.unit_id].append(bed)
+    return found
+
+
+def units(organization: str | None) -> Select[Unit]:
+    """Select the units at whose desk an organization may act: its own, and those that delegated to it; None: all."""
+    query = select(Unit).where(~col(Unit.withdrawn))
+    return query if organization is None else query.where(_at_the_desk(organization))
+
+
+def said_units() -> Select[Unit]:
+    """Select all units of which something is said."""
+    return select(Unit).where(~col(Unit.withdrawn), col(Unit.said).is_not(None))
+
+
+async def hold(session: AsyncSession, hold_id: str, *, lock: bool = False) -> Hold:
+    """Return a hold as it is now; with `lock` also its unit's row is the caller's. Problem 404."""
+    row = await session.get(Hold, hold_id)
+    if row is None:
+        raise Problem("not-found")
+    if lock:
+        await locked(session, row.unit_id)
+        await session.refresh(row)
+    return row
+
+
+def holds(organization: str, unit_id: str | None, state: HoldState | None, door_code: str | None) -> Select[Hold]:
+    """Select the holds that an organization has, or that are at a unit at whose desk it may act."""
+    desk = select(col(Unit.id)).where(_at_the_desk(organization))
+    query = select(Hold).where(or_(col(Hold.holder) == organization, col(Hold.unit_id).in_(desk)))
+    wanted = {Hold.unit_id: unit_id, Hold.state: state, Hold.door_code: door_code}
+    return query.where(*(col(column) == value for column, value in wanted.items() if value is not None))
+
+
+async def live_holds(session: AsyncSession, unit_id: str) -> list[Hold]:
+    """Return the holds that live at a unit, whose row is locked, the first to end first."""
+    query = select(Hold).where(col(Hold.unit_id) == unit_id, IS_LIVE).order_by(col(Hold.expires_at), col(Hold.id))
+    return list((await session.scalars(query.execution_options(populate_existing=True))).all())
+
+
+async def holds_since(session: AsyncSession, unit_id: str, moment: datetime) -> Sequence[Hold]:
+    """Return the holds of a unit that live or ended after a moment."""
+    query = select(Hold).where(col(Hold.unit_id) == unit_id, or_(IS_LIVE, col(Hold.ended_at) > moment))
+    return (await session.scalars(query)).all()
+
+
+async def units_with_due_holds(session: AsyncSession, moment: datetime, most: int) -> Sequence[str]:
+    """Return units with holds whose time is over."""
+    query = select(col(Hold.unit_id)).where(IS_LIVE, col(Hold.expires_at) <= moment).distinct().limit(most)
+    return (await session.scalars(query)).all()
+
+
+async def units_to_wake(session: AsyncSession, moment: datetime, most: int) -> Sequence[str]:
+    """Return units that change by themselves about now."""
+    query = select(col(Unit.id)).where(col(Unit.wakes_at) <= moment, ~col(Unit.withdrawn)).limit(most)
+    return (await session.scalars(query)).all()
+
+
+async def units_held_for(session: AsyncSession, referral_id: str, holder: str) -> Sequence[str]:
+    """Return the units where an organization has a live hold for one of its referrals."""
+    query = select(col(Hold.unit_id)).where(IS_LIVE, col(Hold.referral_id) == referral_id, col(Hold.holder) == holder)
+    return (await session.scalars(query.distinct().order_by(col(Hold.unit_id)))).all()
+
+
+def changes(unit_id: str) -> Select[Change]:
+    """Select the changes of a unit."""
+    return select(Change).where(col(Change.unit_id) == unit_id)
+
+
+def _at_the_desk(organization: str) -> ColumnElement[bool]:
+    delegated = col(Unit.profile)["delegates"].contains([organization])
+    return or_(col(Unit.organization) == organization, delegated)

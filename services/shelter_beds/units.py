@@ -1,0 +1,208 @@
+"""Registers units, changes them and their beds, and takes censuses."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.kit import database
+from services.kit.auth import Principal
+from services.kit.keys import random_id
+from services.kit.problems import Problem, invalid_body
+from services.shelter_beds import bodies, store
+from services.shelter_beds.desk import Author, Desk
+from services.shelter_beds.directory import RegisteredProject
+from services.shelter_beds.model import Census, Counts, free_by, next_reset
+from services.shelter_beds.profile import UnitProfile
+from services.shelter_beds.tables import Bed, Unit
+
+CLOCKS_DIFFER_BY: Final = timedelta(minutes=5)
+
+
+async def add(
+    session: AsyncSession, caller: Principal, organization: str, project: RegisteredProject, body: bodies.NewUnit
+) -> bodies.UnitView:
+    """Register a unit with its beds, all of them free; Problem 422 where its project says otherwise."""
+    if body.project_type not in {None, project.project_type}:
+        raise invalid_body("project_type", "must be the project's own")
+    profile = UnitProfile.model_validate(body.model_dump(include=set(UnitProfile.model_fields)))
+    _check_confidential(profile, project)
+    now = await database.now(session)
+    unit = Unit(
+        id=random_id(),
+        organization=organization,
+        organization_name=project.organization_name,
+        project=body.project,
+        project_type=project.project_type,
+        profile=profile.model_dump(mode="json"),
+        updated_at=now,
+        last_reset_at=now,
+        created_at=now,
+    )
+    session.add(unit)
+    await session.flush()
+    desk = Desk(session, unit, [], now, Author.of(caller, body.actor))
+    await _resize(desk, body.beds)
+    desk.reported()
+    desk.note("registered", beds=body.beds)
+    await desk.close()
+    return view(unit, desk.beds)
+
+
+async def change(session: AsyncSession, caller: Principal, unit_id: str, body: bodies.UnitChange) -> bodies.UnitView:
+    """Change what the body names, or withdraw the unit; Problem 404, 409 `beds-in-use`, 422."""
+    desk = await Desk.open(session, unit_id, Author.of(caller, body.actor))
+    if not caller.is_admin and caller.organization != desk.unit.organization:
+        raise Problem("not-found")
+    before, desk.profile = desk.unit.profile, body.applied_to(desk.unit.profile)
+    if desk.profile.confidential < before["confidential"] and not caller.is_admin:
+        raise invalid_body("confidential", "only the administrator makes a unit's place known")
+    desk.unit.profile = desk.profile.model_dump(mode="json")
+    if before["resets_at"] != desk.unit.profile["resets_at"]:
+        desk.unit.last_reset_at = desk.now  # an hour that it had before was none of its own
+    if body.beds is not None:
+        await _resize(desk, body.beds)
+        desk.reported()
+    if body.withdrawn:
+        _withdraw(desk)
+    changed = {name: value for name, value in desk.unit.profile.items() if value != before[name]}
+    desk.note("withdrawn" if body.withdrawn else "changed", **changed, **({"beds": body.beds} if body.beds else {}))
+    await desk.close()
+    return view(desk.unit, desk.beds)
+
+
+async def change_bed(
+    session: AsyncSession, caller: Principal, unit_id: str, bed_id: str, body: bodies.BedChange
+) -> bodies.BedView:
+    """Set a bed's status; Problem 404, 409 `bed-held`."""
+    desk = await Desk.open(session, unit_id, Author.of(caller, body.actor))
+    desk.check_may_act(caller)
+    bed = next((bed for bed in desk.beds if bed.id == bed_id), None)
+    if bed is None:
+        raise Problem("not-found")
+    if bed.status == "held":
+        raise Problem("bed-held")
+    desk.note("bed", bed_id=bed.id, label=bed.label, before=bed.status, after=body.status)
+    bed.status, bed.offline_reason = body.status, body.reason
+    desk.reported()
+    await desk.close()
+    return bed_view(bed)
+
+
+async def count(session: AsyncSession, caller: Principal, unit_id: str, body: bodies.NewCensus) -> bodies.CensusView:
+    """Take a census: so many beds are free now, whatever the beds said before. Live holds survive.
+
+    Problem 404; 409 `older-census` when a later one is known; 422 for more beds than there are, or from the future.
+    """
+    desk = await Desk.open(session, unit_id, Author.of(caller, body.actor))
+    desk.check_may_act(caller)
+    unit, counts = desk.unit, desk.counts
+    if body.as_of > desk.now + CLOCKS_DIFFER_BY:
+        raise invalid_body("as_of", "must not be in the future")
+    if unit.census_as_of is not None and body.as_of < unit.census_as_of:
+        raise Problem("older-census", field="as_of")
+    _check_number(body, counts)
+    census = Census(body.as_of, body.includes_holds, body.available, body.occupied)
+    holds = await store.holds_since(session, unit.id, body.as_of)
+    free = free_by(census, counts.maximum - counts.offline, holds)
+    _fill(desk.beds, free)
+    unit.census_as_of = body.as_of
+    unit.reported_at = max(body.as_of, unit.reported_at or body.as_of)
+    desk.note("census", **body.model_dump(mode="json", exclude={"actor"}, exclude_none=True))
+    await desk.close()
+    return bodies.CensusView(unit_id=unit.id, overcommitted=max(-free, 0), as_of=body.as_of, **_counted(desk.counts))
+
+
+async def wake(session: AsyncSession, unit_id: str) -> None:
+    """Let a unit's hour strike: a night-by-night unit's taken beds are free again, a season begins or ends."""
+    desk = await Desk.open(session, unit_id, Author())
+    unit, profile = desk.unit, desk.profile
+    if profile.resets_at and next_reset(unit.last_reset_at, profile.zone, profile.resets_at) <= desk.now:
+        for bed in desk.beds:
+            if bed.status == "occupied":
+                bed.status = "free"
+        unit.last_reset_at = desk.now
+        desk.note("reset")
+    await desk.close()
+
+
+def view(unit: Unit, beds: list[Bed]) -> bodies.UnitView:
+    """Show a unit to whoever acts at its desk."""
+    return bodies.UnitView(
+        profile=UnitProfile.model_validate(unit.profile),
+        beds=[bed_view(bed) for bed in beds],
+        **_counted(Counts.of(bed.status for bed in beds)),
+        **unit.model_dump(include=_SHOWN),
+    )
+
+
+def bed_view(bed: Bed) -> bodies.BedView:
+    """Show a bed to whoever acts at its unit's desk."""
+    return bodies.BedView(**bed.model_dump(include=set(bodies.BedView.model_fields)))
+
+
+_SHOWN: Final = {
+    "id",
+    "organization",
+    "organization_name",
+    "project",
+    "project_type",
+    "withdrawn",
+    "version",
+    "reported_at",
+    "updated_at",
+}
+
+
+def _check_confidential(profile: UnitProfile, project: RegisteredProject) -> None:
+    if (project.confidential or project.victim_service_provider) and not profile.confidential:
+        raise invalid_body("confidential", "must be true: the project is confidential, or a victim service provider's")
+
+
+def _check_number(body: bodies.NewCensus, counts: Counts) -> None:
+    field = "available" if body.available is not None else "occupied"
+    number = body.available if body.available is not None else body.occupied
+    if number is not None and number > counts.maximum - counts.offline:
+        raise invalid_body(field, "must not exceed the unit's beds that are in service")
+
+
+def _fill(beds: list[Bed], free: int) -> None:
+    """Let so many beds be free, of those that are neither held nor offline; as few as possible change."""
+    open_beds = [bed for bed in beds if bed.status in {"free", "occupied"}]
+    surplus = sum(bed.status == "free" for bed in open_beds) - min(max(free, 0), len(open_beds))
+    before, after = ("free", "occupied") if surplus > 0 else ("occupied", "free")
+    for bed in [bed for bed in open_beds if bed.status == before][: abs(surplus)]:
+        bed.status = after  # type: ignore[assignment]
+
+
+async def _resize(desk: Desk, number: int) -> None:
+    last = max((bed.place for bed in desk.beds), default=0)
+    for place in range(last + 1, last + 1 + number - len(desk.beds)):
+        bed = Bed(id=random_id(), unit_id=desk.unit.id, label=str(place), place=place, status="free")
+        desk.session.add(bed)
+        desk.beds.append(bed)
+    surplus = len(desk.beds) - number
+    if surplus <= 0:
+        return
+    idle = [bed for bed in reversed(desk.beds) if bed.status in {"free", "offline"}][:surplus]
+    if len(idle) < surplus:
+        raise Problem("beds-in-use", field="beds")
+    for bed in idle:
+        await desk.session.delete(bed)
+        desk.beds.remove(bed)
+
+
+def _withdraw(desk: Desk) -> None:
+    if any(bed.status == "held" for bed in desk.beds):
+        raise Problem("beds-in-use", field="withdrawn")
+    desk.unit.withdrawn = True
+
+
+def _counted(counts: Counts) -> dict[str, Any]:
+    return {
+        "available": counts.available,
+        "held": counts.held,
+        "occupied": counts.occupied,
+        "offline": counts.offline,
+        "maximum": counts.maximum,
+    }

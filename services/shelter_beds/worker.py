@@ -1,0 +1,130 @@
+"""What runs beside the API: the relay, the reader of referrals' lifecycle, and the clock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.beds import ReleaseReason
+from services.kit import database, logs
+from services.kit.broker import Record
+from services.kit.database import Database
+from services.kit.ending import die_if_failed
+from services.kit.outbox import OutboxRow
+from services.kit.reader import DatabaseReader
+from services.kit.relay import Relay
+from services.kit.required import require_topics
+from services.kit.settings import DatabaseSettings
+from services.shelter_beds import holds, store, units
+
+TOPIC: Final = "client-events"
+SWEPT_EVERY: Final = 0.5  # seconds
+SWEPT_AT_ONCE: Final = 200  # units
+PATIENCE: Final = 0.25  # seconds; nobody waits for a hold to end, and hardly any record is about one
+
+_REASONS: Final[dict[str, ReleaseReason]] = {
+    "referral.declined": "referral_declined",
+    "referral.cancelled": "referral_cancelled",
+    "referral.expired": "referral_expired",
+}
+
+
+class _Originator(msgspec.Struct):
+    organization: str
+
+
+class _Referral(msgspec.Struct):
+    id: str
+    originator: _Originator
+
+
+class _Data(msgspec.Struct):
+    referral: _Referral
+
+
+class _Ended(msgspec.Struct):
+    """As much of a lifecycle event as says which referral is over, and whose it was: no client."""
+
+    data: _Data
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_TYPED: Final = msgspec.json.Decoder(_Typed)
+_ENDED: Final = msgspec.json.Decoder(_Ended)
+
+
+@asynccontextmanager
+async def working(settings: DatabaseSettings, database_of_ours: Database) -> AsyncIterator[None]:
+    """Relay, follow and expire while the block runs."""
+    service, url = settings.service, settings.database_url
+    await require_topics(settings.kafka, service)
+    reader = DatabaseReader(service, TOPIC, settings.kafka, url, follow, patience=PATIENCE)
+    relay = Relay(service, url, settings.kafka, _as_written)
+    async with AsyncExitStack() as running:
+        await running.enter_async_context(relay.running())
+        await running.enter_async_context(reader.running())
+        await running.enter_async_context(_sweeping(database_of_ours))
+        yield
+
+
+async def follow(session: AsyncSession, records: Sequence[Record]) -> None:
+    """End the holds for referrals that were declined, cancelled or have expired; nothing else is looked at."""
+    for record in records:
+        if (ended := _ended(record.value)) is not None:
+            referral, reason = ended
+            await holds.release_of(session, referral.id, referral.originator.organization, reason)
+
+
+async def sweep(database_of_ours: Database) -> None:
+    """End what is over and let the hours strike that are due, by the database's clock."""
+    async with database_of_ours.transaction() as session:
+        moment = await database.now(session)
+        due = await store.units_with_due_holds(session, moment, SWEPT_AT_ONCE)
+        woken = await store.units_to_wake(session, moment, SWEPT_AT_ONCE)
+    for unit_id in due:
+        async with database_of_ours.transaction() as session:
+            await holds.expire(session, unit_id)
+    for unit_id in woken:
+        async with database_of_ours.transaction() as session:
+            await units.wake(session, unit_id)
+
+
+def _ended(value: bytes | None) -> tuple[_Referral, ReleaseReason] | None:
+    """Return the referral that a record ends; what can't be read is the boundary's matter."""
+    try:
+        reason = _REASONS.get(_TYPED.decode(value or b"").type)
+        return (_ENDED.decode(value or b"").data.referral, reason) if reason else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _as_written(row: OutboxRow) -> bytes:
+    """Return a row's record: what is said of beds is not signed."""
+    return row.body
+
+
+@asynccontextmanager
+async def _sweeping(database_of_ours: Database) -> AsyncIterator[None]:
+    task = asyncio.create_task(_sweep(database_of_ours))
+    task.add_done_callback(die_if_failed)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _sweep(database_of_ours: Database) -> None:
+    while True:
+        try:
+            await sweep(database_of_ours)
+        except Database.away as error:
+            logs.get().warning("holds wait for the database to end", **logs.describe(error))
+        await asyncio.sleep(SWEPT_EVERY)

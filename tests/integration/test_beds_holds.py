@@ -1,0 +1,256 @@
+"""Holds: who gets a bed, for how long, who may end it, and that no bed ever has two holders."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime, timedelta
+
+import httpx
+import msgspec
+import pytest
+import pytest_asyncio
+
+from policy import canonical
+from schemas.beds import HoldEvents
+from services.kit.database import Database
+from services.shelter_beds import worker
+from tests.conftest import Databases
+from tests.support.bed_holders import double_holders
+from tests.support.governance import is_problem
+from tests.support.shelter import OTHER, OUTREACH, SHELTER, Shelter, opened
+from tests.support.waiting import wait_until_async
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+EVENT = msgspec.json.Decoder(HoldEvents)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shelter(postgres: Databases) -> AsyncIterator[Shelter]:
+    async with opened(postgres.create_database("shelter_beds")) as found, found.serving():
+        yield found
+
+
+async def steps(shelter: Shelter, hold_id: str) -> list[tuple[str, str | None]]:
+    """What was said of a hold's beds: (type, reason), each bed's steps counted once."""
+    events = [EVENT.decode(value) for value in await shelter.values("bed-holds")]
+    of_hold = [each for each in events if each.data.hold_id == hold_id]
+    first = min((each.data.bed_id for each in of_hold), default="")
+    return [
+        (str(each.__struct_config__.tag), each.data.reason)
+        for each in sorted(of_hold, key=lambda each: each.data.order)
+        if each.data.bed_id == first
+    ]
+
+
+async def state_of(shelter: Shelter, hold_id: str) -> tuple[str, str | None]:
+    seen = (await shelter.get(OUTREACH, f"/holds/{hold_id}")).json()
+    return seen["state"], seen["reason"]
+
+
+async def let_go(shelter: Shelter, organization: str, hold_id: str) -> httpx.Response:
+    return await shelter.http.delete(f"/holds/{hold_id}", headers=shelter.headers(organization))
+
+
+async def test_a_hold_takes_beds_at_once_and_gives_a_code_to_say(shelter: Shelter) -> None:
+    unit = await shelter.unit(3)
+    hold = await shelter.hold(unit, beds=2, referral_id="referral-1")
+    assert re.fullmatch(r"[A-Z]{3,8}-[1-9][0-9]", hold["door_code"])
+    assert (hold["state"], len(hold["bed_ids"]), hold["holder"]) == ("placed", 2, OUTREACH)
+    lasts = datetime.fromisoformat(hold["expires_at"]) - datetime.fromisoformat(hold["created_at"])
+    assert lasts == timedelta(minutes=30)
+    assert await shelter.counts(unit) == (1, 2, 0, 0)
+    said = (await shelter.said_of(unit))[-1]
+    assert (said.available, said.held) == (1, 2)
+    assert await steps(shelter, hold["id"]) == [("hold.placed", None)]
+
+
+async def test_all_beds_of_a_household_or_none(shelter: Shelter) -> None:
+    unit = await shelter.unit(3)
+    await shelter.hold(unit, beds=2)
+    is_problem(await shelter.post(OTHER, "/holds", {"unit_id": unit, "beds": 2, "minutes": 30}), 409, "no-free-bed")
+    assert await shelter.counts(unit) == (1, 2, 0, 0)
+
+
+async def test_what_the_units_policy_refuses(shelter: Shelter) -> None:
+    unit = await shelter.unit(9, max_minutes=45, max_open_holds=2)
+    long = {"unit_id": unit, "minutes": 46}
+    is_problem(await shelter.post(OUTREACH, "/holds", long), 422, "invalid-body", "minutes")
+    is_problem(await shelter.post(OUTREACH, "/holds", {"unit_id": "nobody", "minutes": 5}), 404, "not-found")
+    is_problem(await shelter.post(OUTREACH, "/holds", {"unit_id": unit, "minutes": 0}), 422, "invalid-body", "minutes")
+    for _ in range(2):
+        await shelter.hold(unit)
+    is_problem(await shelter.post(OUTREACH, "/holds", {"unit_id": unit, "minutes": 45}), 409, "too-many-holds")
+    await shelter.hold(unit, OTHER)  # each organization has its own
+    closed = await shelter.unit(1, hold_policy="none")
+    is_problem(await shelter.post(OUTREACH, "/holds", {"unit_id": closed, "minutes": 5}), 409, "holds-not-taken")
+
+
+async def test_the_holder_and_the_shelter_see_a_hold_and_nobody_else(shelter: Shelter) -> None:
+    unit = await shelter.unit(1)
+    hold = await shelter.hold(unit, referral_id="referral-2")
+    assert (await shelter.get(OUTREACH, f"/holds/{hold['id']}")).json()["referral_id"] == "referral-2"
+    at_the_shelter = (await shelter.get(SHELTER, f"/holds/{hold['id']}")).json()
+    assert (at_the_shelter["door_code"], at_the_shelter["referral_id"]) == (hold["door_code"], None)
+    said_at_the_door = hold["door_code"].lower().replace("-", " ")
+    found = await shelter.get(SHELTER, "/holds", unit_id=unit, door_code=said_at_the_door)
+    assert [each["id"] for each in found.json()["items"]] == [hold["id"]]
+    is_problem(await shelter.get(SHELTER, "/holds", door_code="not a code"), 422, "invalid-parameter", "door_code")
+    is_problem(await shelter.get(OTHER, f"/holds/{hold['id']}"), 404, "not-found")
+    assert (await shelter.get(OTHER, "/holds", unit_id=unit)).json()["items"] == []
+    is_problem(await let_go(shelter, OTHER, hold["id"]), 404, "not-found")
+    is_problem(await shelter.post(OTHER, f"/holds/{hold['id']}/extension"), 404, "not-found")
+    answer = {"door_code": hold["door_code"]}
+    is_problem(await shelter.post(OUTREACH, f"/holds/{hold['id']}/check-in", answer), 404, "not-found")
+
+
+async def test_check_in_by_code_takes_the_bed(shelter: Shelter) -> None:
+    unit = await shelter.unit(2)
+    hold = await shelter.hold(unit)
+    path = f"/holds/{hold['id']}/check-in"
+    other = "AMBER-10" if hold["door_code"] != "AMBER-10" else "AMBER-11"
+    is_problem(await shelter.post(SHELTER, path, {"door_code": other}), 422, "wrong-door-code", "door_code")
+    is_problem(await shelter.post(SHELTER, path, {"door_code": "??"}), 422, "invalid-body", "door_code")
+    checked = await shelter.post(SHELTER, path, {"door_code": hold["door_code"]}, key="at the door")
+    assert (checked.json()["state"], await shelter.counts(unit)) == ("checked_in", (1, 0, 1, 0))
+    again = await shelter.post(SHELTER, path, {"door_code": hold["door_code"]}, key="at the door")
+    assert again.json() == checked.json()
+    is_problem(await shelter.post(SHELTER, path, {"door_code": hold["door_code"]}), 409, "hold-ended")
+    is_problem(await let_go(shelter, OUTREACH, hold["id"]), 409, "hold-ended")
+    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.checked_in", None)]
+
+
+async def test_one_extension(shelter: Shelter) -> None:
+    hold = await shelter.hold(await shelter.unit(1), minutes=20)
+    extended = (await shelter.post(OUTREACH, f"/holds/{hold['id']}/extension")).json()
+    assert extended["expires_at"] > hold["expires_at"]
+    is_problem(await shelter.post(OUTREACH, f"/holds/{hold['id']}/extension"), 409, "already-extended")
+    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.extended", None)]
+
+
+async def test_a_shelter_that_wants_to_be_asked_answers(shelter: Shelter) -> None:
+    unit = await shelter.unit(2, hold_policy="request")
+    asked, refused = [await shelter.hold(unit) for _ in range(2)]
+    assert (asked["state"], await shelter.counts(unit)) == ("requested", (0, 2, 0, 0))
+    is_problem(await shelter.post(OUTREACH, f"/holds/{asked['id']}/extension"), 409, "hold-ended")
+    is_problem(await shelter.post(OUTREACH, f"/holds/{asked['id']}/answer", {"accept": True}), 404, "not-found")
+    yes = await shelter.post(SHELTER, f"/holds/{asked['id']}/answer", {"accept": True})
+    assert (yes.json()["state"], yes.json()["expires_at"] > asked["expires_at"]) == ("placed", True)
+    no = await shelter.post(SHELTER, f"/holds/{refused['id']}/answer", {"accept": False})
+    assert (no.json()["state"], no.json()["reason"]) == ("released", "refused")
+    is_problem(await shelter.post(SHELTER, f"/holds/{asked['id']}/answer", {"accept": False}), 409, "hold-ended")
+    assert await shelter.counts(unit) == (1, 1, 0, 0)
+    assert await steps(shelter, asked["id"]) == [("hold.requested", None), ("hold.placed", None)]
+    assert await steps(shelter, refused["id"]) == [("hold.requested", None), ("hold.released", "refused")]
+
+
+async def test_a_held_bed_is_its_holds_alone(shelter: Shelter) -> None:
+    unit = await shelter.unit(1)
+    hold = await shelter.hold(unit)
+    path = f"/units/{unit}/beds/{hold['bed_ids'][0]}"
+    is_problem(await shelter.patch(SHELTER, path, status="occupied"), 409, "bed-held")
+    is_problem(await shelter.patch(SHELTER, f"/units/{unit}", beds=1, withdrawn=True), 409, "beds-in-use")
+    assert (await let_go(shelter, SHELTER, hold["id"])).json()["reason"] == "refused"
+    assert (await shelter.patch(SHELTER, path, status="occupied")).status_code == 200
+
+
+async def test_a_hold_ends_by_itself_and_its_bed_is_for_the_next(shelter: Shelter) -> None:
+    unit = await shelter.unit(1)
+    hold = await shelter.hold(unit)
+    shelter.sql("UPDATE holds SET expires_at = now() WHERE id = %s", hold["id"])
+    # The next one does not wait for the sweep.
+    await shelter.hold(unit, OTHER)
+    assert (await state_of(shelter, hold["id"]))[0] == "expired"
+    is_problem(
+        await shelter.post(SHELTER, f"/holds/{hold['id']}/check-in", {"door_code": hold["door_code"]}),
+        409,
+        "hold-ended",
+    )
+    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.expired", None)]
+
+
+@pytest.mark.parametrize("status", ["declined", "cancelled", "expired"])
+async def test_a_hold_ends_with_its_referral(shelter: Shelter, status: str) -> None:
+    unit = await shelter.unit(3)
+    hold, others, kept = (
+        await shelter.hold(unit, referral_id=f"referral-{status}"),
+        await shelter.hold(unit, OTHER, referral_id=f"referral-{status}"),
+        await shelter.hold(unit),
+    )
+    await shelter.end_referral(f"referral-{status}", "accepted")
+    await shelter.end_referral(f"referral-{status}", status)
+    await until_state(shelter, hold["id"], ("released", f"referral_{status}"))
+    # Whoever names another's referral gets nothing by it, and loses nothing by it.
+    assert (await shelter.get(OTHER, f"/holds/{others['id']}")).json()["state"] == "placed"
+    assert await state_of(shelter, kept["id"]) == ("placed", None)
+    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.released", f"referral_{status}")]
+
+
+async def test_of_two_hundred_who_want_the_last_bed_one_gets_it(shelter: Shelter) -> None:
+    """Fifty times, on the real PostgreSQL: the others are told so, and quickly."""
+    unit = await shelter.unit(1, max_open_holds=100)
+    slowest = 0.0
+    for _ in range(50):
+        answers = await asyncio.gather(*(timed(take(shelter, unit, number)) for number in range(200)))
+        assert Counter(answer.status_code for answer, _ in answers) == {201: 1, 409: 199}
+        assert {answer.json()["type"] for answer, _ in answers if answer.status_code == 409} == {
+            "/problems/no-free-bed"
+        }
+        [won] = [answer.json() for answer, _ in answers if answer.status_code == 201]
+        slowest = max(slowest, *(seconds for _, seconds in answers))
+        assert (await let_go(shelter, won["holder"], won["id"])).status_code == 200
+    values = await shelter.values("bed-holds")
+    assert double_holders(values) == []
+    assert slowest < 10, f"a taker waited {slowest:.1f} s to be told"
+
+
+async def test_the_checker_finds_a_planted_double(shelter: Shelter) -> None:
+    unit = await shelter.unit(1)
+    hold = await shelter.hold(unit)
+    await let_go(shelter, OUTREACH, hold["id"])
+    await shelter.hold(unit, OTHER)
+    values = await shelter.values("bed-holds")
+    mine = [value for value in values if EVENT.decode(value).data.unit_id == unit]
+    assert double_holders(values) == []
+    assert double_holders([mine[0], mine[0], *mine[1:]]) == []  # a relay may say a thing twice
+    assert any("held" in fault for fault in double_holders(planted(mine, without=1)))
+    assert any("order" in fault for fault in double_holders([mine[0], mine[2]]))
+    assert any("nobody holds" in fault for fault in double_holders(mine[1:]))
+
+
+async def test_the_sweep_is_one_of_many(shelter: Shelter) -> None:
+    """Two processes sweep at once: each hold ends once."""
+    unit = await shelter.unit(6, max_open_holds=9)
+    holds = [await shelter.hold(unit) for _ in range(6)]
+    shelter.sql("UPDATE holds SET expires_at = now() WHERE unit_id = %s", unit)
+    databases = [Database(shelter.settings.database_url) for _ in range(4)]
+    await asyncio.gather(*(worker.sweep(database) for database in databases))
+    for database in databases:
+        await database.close()
+    assert [await steps(shelter, hold["id"]) for hold in holds] == [[("hold.placed", None), ("hold.expired", None)]] * 6
+    assert await shelter.counts(unit) == (6, 0, 0, 0)
+
+
+def planted(values: list[bytes], without: int) -> list[bytes]:
+    """Leave out a hold's end, and count on as if it had never been."""
+    events = [EVENT.decode(value) for number, value in enumerate(values) if number != without]
+    return [
+        canonical.encode(msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, order=number)))
+        for number, event in enumerate(events, 1)
+    ]
+
+
+async def take(shelter: Shelter, unit: str, number: int) -> httpx.Response:
+    return await shelter.post(f"outreach-{number}", "/holds", {"unit_id": unit, "minutes": 30})
+
+
+async def timed(answer: Awaitable[httpx.Response]) -> tuple[httpx.Response, float]:
+    began = asyncio.get_running_loop().time()
+    return await answer, asyncio.get_running_loop().time() - began
+
+
+async def until_state(shelter: Shelter, hold_id: str, expected: tuple[str, str | None]) -> None:
+    async def reached() -> bool:
+        return await state_of(shelter, hold_id) == expected
+
+    await wait_until_async(reached, what=f"the hold to be {expected}")
