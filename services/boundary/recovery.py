@@ -53,7 +53,7 @@ class Recovered(NamedTuple):
 
 async def recover(bootstrap: str, partition: int, root_fingerprint: str, snapshots: Snapshots) -> Recovered:
     """Fold a partition up to where `disclosures` ends; raises LogMismatch if the two topics do not belong together."""
-    snapshot = snapshots.load(partition)
+    snapshot = await asyncio.to_thread(snapshots.load, partition)  # all of them would take the loop for seconds
     position = await _position(bootstrap, partition, snapshot) if snapshot is not None else None
     if snapshot is None or position is None:
         snapshot = Snapshot(PartitionState(partition=partition, root_fingerprint=root_fingerprint), 0)

@@ -63,7 +63,7 @@ class Boundary:
         DECIDED.inc(len(outputs))
         POSITION.labels(run.partition).set(run.end)
         if run.end - held.saved_at >= SNAPSHOT_EVERY:
-            self._save(held)
+            await asyncio.to_thread(self._save, held)  # nothing of this partition is decided meanwhile
 
     def save_all(self) -> None:
         """Save every partition; nothing may be in flight."""

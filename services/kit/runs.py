@@ -51,7 +51,22 @@ class Run:
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Fetches as the app's patience says; Faust has no setting for it."""
+    """Fetches as the app's patience says; Faust has no setting for it.
+
+    Its loop is where the heartbeats come from. While it goes on the partitions are this process's own, however busy
+    the other loop is: who is busy must not begin anew for it.
+    """
+
+    @Service.task
+    async def _fence(self) -> None:
+        """End a process that was stopped for so long that another may own its partitions by now."""
+        last = _since_boot()
+        while not self.should_stop:
+            await self.sleep(SESSION_TIMEOUT / 20)
+            now = _since_boot()
+            if now - last > 0.9 * SESSION_TIMEOUT:
+                die(f"The process stood still for {now - last:.1f} s; another may own its partitions.")
+            last = now
 
     def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401 - untyped in Faust
         consumer = super()._create_worker_consumer(transport)
@@ -146,17 +161,6 @@ class BatchConsumer(driver.Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Say nothing of a quiet partition: Faust's watchdog takes silence for a fault."""
-
-    @Service.task
-    async def _fence(self) -> None:
-        """End a process that was stopped for so long that another may own its partitions by now."""
-        last = _since_boot()
-        while not self.should_stop:
-            await self.sleep(SESSION_TIMEOUT / 20)
-            now = _since_boot()
-            if now - last > 0.9 * SESSION_TIMEOUT:
-                die(f"The process stood still for {now - last:.1f} s; another may own its partitions.")
-            last = now
 
     def _forget(self) -> None:
         self.ownership += 1

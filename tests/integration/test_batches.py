@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -19,6 +20,7 @@ from tests.support.waiting import wait_until_async
 from tests.support.workers import WorkerProcess
 
 PARTITIONS = 4
+SHORT = 1.0  # seconds
 
 
 @pytest.fixture
@@ -98,6 +100,24 @@ async def test_partitions_move_only_when_the_runs_in_flight_are_done(
         (part, offset) for part in range(PARTITIONS) for offset in range(20)
     ]
     assert {name for name, *_ in handled} == {"first", "second"}
+
+
+async def test_who_is_busy_for_long_but_alive_goes_on(
+    kafka: str, declaration: Mapping[str, Topic], topic: str, producer: LogProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heartbeats come from another thread, so the partitions are its own; to end it would be to begin anew."""
+    monkeypatch.setattr("services.kit.runs.SESSION_TIMEOUT", SHORT)
+    await asyncio.to_thread(fill, producer, topic, 10)
+    handled: list[tuple[int, int]] = []
+
+    def busily(run: Run) -> None:
+        if not handled:
+            time.sleep(2 * SHORT)  # the loop does nothing else meanwhile
+        handled.append((run.ownership, run.end - run.first))
+
+    async with consuming(kafka, topic, declaration, busily, f"{topic}.group"):
+        await wait_until_async(lambda: sum(each for _, each in handled) == 10 * PARTITIONS, what="all records")
+    assert len({ownership for ownership, _ in handled}) == 1
 
 
 async def test_it_reads_on_from_where_the_app_says_whatever_was_committed(
