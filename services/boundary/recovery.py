@@ -18,7 +18,7 @@ from services.kit.positions import Reading, ReadingAutomaton
 
 SOURCE, OUTPUT = "client-events", "disclosures"
 FOLDED_AT_ONCE = 100
-"""Records between two breaths: a process whose loop stands still is taken for one that was set aside, and ends."""
+"""Records between two breaths: a loop that stands still answers nobody meanwhile."""
 
 
 class LogMismatch(RuntimeError):
