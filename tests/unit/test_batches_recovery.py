@@ -20,12 +20,8 @@ def app() -> BatchApp:
 async def test_an_answer_that_comes_late_is_waited_for() -> None:
     """It was taken for the order to stop: after a kill, a boundary with much to fold stood still for ever."""
     answered = asyncio.Event()
-
-    async def answer() -> None:
-        await asyncio.sleep(5 * A_MOMENT)
-        answered.set()
-
-    await cast("Tables", app().tables).recovery._wait(answer(), timeout=A_MOMENT)
+    asyncio.get_running_loop().call_later(5 * A_MOMENT, answered.set)
+    await cast("Tables", app().tables).recovery._wait(answered.wait(), timeout=A_MOMENT)
     assert answered.is_set()
 
 
