@@ -71,12 +71,13 @@ class BedDesk:
         await self._count(unit, found)
 
     async def _count(self, unit: PlannedUnit, found: Mapping[str, Any]) -> None:
-        """Say how many beds were taken, unless something newer was said; what was registered alone says nothing yet."""
+        """Say how many beds were taken, unless something newer was said, or nothing that is not said already."""
+        occupied = min(unit.occupied, found["maximum"] - found["offline"])
         older = found["reported_at"] is not None and _instant(found["reported_at"]) >= _instant(self._as_of)
-        if older and found["version"] > 1:
+        if older and (found["version"] > 1 or found["occupied"] == occupied):
             self._results.count("censuses", present=True)
             return
-        body = {"occupied": min(unit.occupied, found["maximum"] - found["offline"]), "as_of": self._as_of}
+        body = {"occupied": occupied, "as_of": self._as_of}
         try:
             await self._caller.send("PUT", SERVICE, f"/units/{found['id']}/census", body)
         except Refused as refused:
