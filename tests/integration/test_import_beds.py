@@ -1,8 +1,11 @@
 """An export's beds in a whole stack: units and occupancy as its files say, and again without doubling anything."""
 
 import csv
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,33 @@ def test_twice_doubles_nothing_and_takes_nothing_back(place: Place, imported: di
     }
 
 
+@pytest.mark.usefixtures("imported")
+def test_a_replay_says_each_recorded_night_with_the_shelters_own_words(place: Place) -> None:
+    nights = ["2022-01-10", "2022-01-11", "2022-01-12", "2022-01-13"]
+    options = ("--speed", "8640000", "--from", nights[0], "--until", nights[-1])
+    told = run(place, "demo", "beds", "--replay", str(SAMPLE), *options)
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    found, public = units(place), availability(place)
+    say = {night: expected(SAMPLE, "1106", night) for night in nights}
+    assert say[nights[0]] != say[nights[1]] != say[nights[2]]  # there was something to say
+    for name, (beds, taken) in say[nights[-1]].items():
+        seen = public[found[name]["id"]]
+        assert seen["available"] == beds - taken
+        assert datetime.now(UTC) - datetime.fromisoformat(seen["reported_at"]) < timedelta(minutes=2)
+    for name, unit in found.items():
+        desk = shelter(place, unit["organization"])
+        changes = desk.get(place.url("shelter_beds", f"/units/{unit['id']}/changes"), limit="200").json()["items"]
+        counted = [each["details"]["occupied"] for each in changes if "occupied" in each["details"]]
+        taken_by_night = [say[night][name][1] for night in nights]
+        new = [number for at, number in enumerate(taken_by_night) if not at or number != taken_by_night[at - 1]]
+        assert counted[-len(new) :] == new
+        assert {each["organization"] for each in changes} == {unit["organization"]}
+    free = sum(beds - taken for beds, taken in say["2022-01-13"].values())
+    assert re.search(rf"Thu 2022-01-13 +{free} free", told.stdout), told.stdout
+    assert f"{place.stack.services['shelter_beds']}/board" in told.stdout
+    assert traces(SAMPLE) & words(told.stdout) == set()
+
+
 def test_what_an_export_takes_back_is_withdrawn_and_the_rest_reported(place: Place, tmp_path: Path) -> None:
     source = renamed(tmp_path / "first", "taken")
     assert place.takes(source, "--only", "beds").made("units") == 8
@@ -119,6 +149,13 @@ def test_a_time_zone_that_is_none_is_said_in_one_sentence(place: Place) -> None:
     ran = place.takes(SAMPLE, "--only", "beds", "--time-zone", "Nowhere/Land")
     assert (ran.code, ran.printed) == (1, "")
     assert ran.errors == "threshold: Nowhere/Land is no time zone; one is America/Chicago.\n"
+
+
+def run(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "services.cli", *arguments)
+    return subprocess.run(
+        command, env=place.stack._environment, capture_output=True, text=True, timeout=100, check=False
+    )
 
 
 def renamed(target: Path, source_id: str) -> Path:
