@@ -13,7 +13,7 @@ from deploy.local.settings import LocalSettings
 from services.cli.hmis.beds import Clock
 from services.cli.hmis.client import Caller, CannotImport, Refused, Stack, connections, running_stack
 from services.cli.hmis.credentials import Credentials
-from services.cli.hmis.directory import Directory
+from services.cli.hmis.directory import SCOPES, Directory
 from services.cli.hmis.importer import AT_ONCE, Importer
 from services.cli.hmis.mapping import plan_import
 from services.cli.hmis.plan import Mode, Only, Plan, safe_id
@@ -77,7 +77,7 @@ async def import_folder(folder: Path, *, mode: Mode, only: Only | None, time_zon
 
 def credentials_of(settings: LocalSettings, source: str) -> Credentials:
     """Return the API clients that imports of a source's exports have made on this stack."""
-    return Credentials(settings.home / "imports" / f"{source}.json")
+    return Credentials(settings.home / "imports" / f"{source}.json", SCOPES)
 
 
 def zone(name: str) -> ZoneInfo:

@@ -61,8 +61,9 @@ class Participation:
 class Inventory:
     """A row of Inventory.csv (2.07); a withdrawn one is kept, for what it once said may stand in the services.
 
-    `start` is its first night, `end` the first day that it no longer holds. HUD's manual says of 2.07's end date that
-    it is the day after the last night for which the record counts.
+    `start` is its first night, `end` the first day that it no longer holds: HUD's HMIS Data Standards Manual says of
+    2.07's end date that it is the day after the last night for which the record counts, and HUD's LSA (4.5) takes no
+    record that ends on the day it begins.
     """
 
     line: int
