@@ -169,7 +169,7 @@ class Beds(RuleBasedStateMachine):
         said = {counted: number, "as_of": as_of, "includes_holds": includes_holds}
         body = bodies.NewCensus.model_validate(said)
         done = self.world.do(lambda session: units.count(session, principal(SHELTER), unit, body))
-        in_service = BEDS_OF[state["policy"]] - len(state["offline"])
+        in_service = len(self._beds(unit)) - len(state["offline"])
         if before:
             assert done == "older-census"
         elif number > in_service:
@@ -201,6 +201,24 @@ class Beds(RuleBasedStateMachine):
             state["offline"].add(bed_id)
         else:
             state["taken" if status == "occupied" else "free"] += 1
+
+    @rule(which=WHICH, beds=st.integers(1, 5))
+    def change_the_number_of_beds(self, which: int, beds: int) -> None:
+        unit = self.model.a_unit(which)
+        there, state = self._beds(unit), self.model.units[unit]
+        kept = {bed for hold in self.model.open(unit) for bed in hold["beds"]}
+        idle = [(bed, status) for bed, status in reversed(there) if status != "occupied" and bed not in kept]
+        surplus = len(there) - beds
+        body = bodies.UnitChange(beds=beds)
+        done = self.world.do(lambda session: units.change(session, principal(SHELTER), unit, body))
+        if surplus > len(idle):
+            assert done == "beds-in-use"
+            return
+        self.model.settle(unit)
+        state["free"] += max(-surplus, 0)
+        for bed, status in idle[: max(surplus, 0)]:
+            state["free"] -= status != "offline"
+            state["offline"].discard(bed)
 
     @rule(referral=st.sampled_from(["r1", "r2"]), holder=st.sampled_from([OUTREACH, OTHER]))
     def referral_ends(self, referral: str, holder: str) -> None:
