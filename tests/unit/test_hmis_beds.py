@@ -19,7 +19,7 @@ from schemas.codes import (
 from services.cli.hmis.beds import Clock
 from services.cli.hmis.inventory_variants import INVENTORY_FAULTS
 from services.cli.hmis.mapping import plan_import
-from services.cli.hmis.plan import PlannedBeds, PlannedUnit
+from services.cli.hmis.plan import Plan, PlannedBeds, PlannedUnit
 from services.cli.hmis.report import Report
 from services.cli.hmis.rows import BedNight, Client, Enrollment, Exit, Export, Inventory
 from services.cli.hmis.variants import Variant
@@ -209,8 +209,13 @@ def test_more_people_than_beds_fill_year_round_beds_first_and_are_told() -> None
     assert told.endswith("more people than beds for households without children, by 2")
 
 
-def test_the_sample_has_eight_units_and_each_other_row_has_its_reason() -> None:
-    plan, report = planned(SAMPLE)
+@pytest.fixture(scope="module")
+def sample() -> tuple[Plan, Report]:
+    return planned(SAMPLE)
+
+
+def test_the_sample_has_eight_units_and_each_other_row_has_its_reason(sample: tuple[Plan, Report]) -> None:
+    plan, report = sample
     assert plan.beds is not None
     assert (plan.beds.night, len(plan.beds.units)) == (date(2022, 9, 30), 8)
     assert (report.rows["Inventory.csv"], report.taken("Inventory.csv")) == (49, 8)
@@ -233,12 +238,14 @@ def test_the_sample_has_eight_units_and_each_other_row_has_its_reason() -> None:
         ("veterans", "mapped", 8),
     ],
 )
-def test_each_fault_of_an_inventory_is_a_line_of_the_report(fault: str, what: str, units: int, tmp_path: Path) -> None:
+def test_each_fault_of_an_inventory_is_a_line_of_the_report(
+    fault: str, what: str, units: int, tmp_path: Path, sample: tuple[Plan, Report]
+) -> None:
     plan, report = planned(variant(tmp_path / "export", Variant(seed=5, inventory=(fault,))))
     assert plan.beds is not None
     assert len(plan.beds.units) == units
     assert any(unit.veterans_only for unit in plan.beds.units) == (fault == "veterans")
-    _, before = planned(SAMPLE)
+    _, before = sample
     assert whats_of_rows(report)[what] > whats_of_rows(before)[what] or fault == "veterans"
 
 
