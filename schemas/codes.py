@@ -102,6 +102,30 @@ class HmisParticipationType(HudCode):
     COMPARABLE_DATABASE_PARTICIPATING = 2
 
 
+class InventoryHouseholdType(HudCode):
+    """2.07.4."""
+
+    WITHOUT_CHILDREN = 1
+    WITH_AT_LEAST_ONE_ADULT_AND_ONE_CHILD = 3
+    WITH_ONLY_CHILDREN = 4
+
+
+class InventoryAvailability(HudCode):
+    """2.07.5."""
+
+    YEAR_ROUND = 1
+    SEASONAL = 2
+    OVERFLOW = 3
+
+
+class EmergencyShelterBedType(HudCode):
+    """2.07.6."""
+
+    FACILITY_BASED = 1
+    OTHER = 2
+    VOUCHER = 3
+
+
 class DataQuality(HudCode):
     """3.01.5, 3.02.2, 3.03.2: how complete a name, a Social Security number or a date of birth is."""
 

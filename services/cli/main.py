@@ -12,8 +12,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command("up")(up.up)
-app.command("demo")(demo.demo)
 app.command("secrets")(secrets.secrets)
+app.add_typer(demo.app, name="demo")
 app.add_typer(importing.app, name="import")
 app.add_typer(topics.app, name="topics")
 app.add_typer(audit.app, name="audit")

@@ -43,13 +43,15 @@ BedNumber = Annotated[int, Field(ge=1, le=MOST_BEDS)]
 class NewUnit(UnitProfile, Writing):
     """A unit to register, with so many beds, for a project of the caller's organization.
 
-    `project_type` must be the project's, if it is given. `organization` is for the administrator, who registers the
+    `project_type` must be the project's, if it is given. `as_of` is when this was true, if it is not from now: what
+    another system recorded is as old as it was there. `organization` is for the administrator, who registers the
     units of a shelter without a system of its own.
     """
 
     project: Code
     project_type: ProjectType | None = None
     beds: BedNumber
+    as_of: AwareDatetime | None = None
     organization: Code | None = None
 
 

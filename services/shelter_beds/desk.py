@@ -103,8 +103,12 @@ class Desk:
         )
 
     def reported(self) -> None:
-        """Note that the shelter has just said how many beds there are."""
-        self.unit.reported_at = self.now
+        """Note that the shelter has just said how many beds there are.
+
+        Where not all counts are shown only a census says so: the hour of a bed's change would tell of who came then.
+        """
+        if self.profile.shown == "counts":
+            self.unit.reported_at = self.now
 
     async def close(self) -> None:
         """Say what is public of the unit now, and when it next changes by itself."""

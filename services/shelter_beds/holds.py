@@ -166,6 +166,7 @@ async def _own(session: AsyncSession, caller: Principal, hold_id: str) -> tuple[
 async def _opened(session: AsyncSession, caller: Principal, hold: Hold, body: Writing | None) -> Desk:
     """Open the desk of a hold; what the hold's row says is true from then on."""
     desk = await Desk.open(session, hold.unit_id, Author.of(caller, body.actor if body else None))
+    await session.flush()  # else the refresh would undo that the hold has just expired
     await session.refresh(hold)
     return desk
 

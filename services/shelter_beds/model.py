@@ -112,7 +112,7 @@ def next_wake(
 def next_reset(after: datetime, zone: ZoneInfo, resets_at: time) -> datetime:
     """Return the first time after `after` that a unit's clock shows `resets_at`.
 
-    Where the clock skips that time, it is the moment of the skip; where it shows it twice, the first.
+    Where the clock skips that time, it is as much later as the clock skips; where it shows it twice, the first.
     """
     day = after.astimezone(zone).date()
     while (moment := _at(day, resets_at, zone)) <= after:

@@ -44,6 +44,7 @@ class Described(Body):
     the one until before the other. `resets_at` is for night-by-night units: then every bed that is not held is free
     again. `report_minutes` is how often the shelter says how many beds there are. `status` overrides what the beds say.
     `shown` is how much of its numbers a unit shows: a small one may show but yes or no, or a phone number alone.
+    `external_id` is what the shelter's own system calls the unit, for those at its desk alone.
     `delegates` are organizations that may act at its desk. `max_minutes` and `max_open_holds` bound what one
     organization may hold.
     """
@@ -75,6 +76,7 @@ class Described(Body):
     hold_policy: HoldPolicy = "instant"
     max_minutes: Minutes = DEFAULT_HOLD_MINUTES
     max_open_holds: Annotated[int, Field(ge=1, le=100)] = 3
+    external_id: Code | None = None
     delegates: Annotated[tuple[Code, ...], Field(max_length=20)] = ()
 
     @field_serializer("intake_from", "intake_until", "last_in", "resets_at")

@@ -37,7 +37,8 @@ def rfc3339(instant: datetime) -> str:
 def public(unit: Unit, profile: UnitProfile, counts: Counts, now: datetime) -> said.Unit:
     """Return what is public of a unit; pure.
 
-    Where not all counts are shown, the time of a report is known to the hour only, and nothing tells of a hold.
+    Where not all counts are shown, the time of a report, and of what is said, is known to the hour only, and nothing
+    tells of a hold.
     """
     in_season = profile.open_season.holds(local_day(now, profile.zone))
     if not in_season:
@@ -82,9 +83,10 @@ async def availability(
     }
     if new == unit.said:
         return
-    unit.said, unit.version, unit.updated_at = new, unit.version + 1, now
-    view = msgspec.structs.replace(view, version=unit.version, updated_at=rfc3339(now))
-    event = said.UnitAvailability(**_context(now), data=view)
+    moment = now if profile.shown == "counts" else _hour(now)
+    unit.said, unit.version, unit.updated_at = new, unit.version + 1, moment
+    view = msgspec.structs.replace(view, version=unit.version, updated_at=rfc3339(moment))
+    event = said.UnitAvailability(**_context(moment), data=view)
     await outbox.put(session, topic=AVAILABILITY, key=unit.id.encode(), aggregate=unit.id, body=canonical.encode(event))
 
 
@@ -127,11 +129,15 @@ def _numbers(unit: Unit, profile: UnitProfile, counts: Counts, status: said.Capa
             "offline": counts.offline,
         }
     elif reported is not None:
-        reported = reported.replace(minute=0, second=0, microsecond=0)
+        reported = _hour(reported)
     if reported is not None:
         due = reported + timedelta(minutes=profile.report_minutes)
         shown |= {"reported_at": rfc3339(reported), "report_due_by": rfc3339(due)}
     return shown
+
+
+def _hour(instant: datetime) -> datetime:
+    return instant.replace(minute=0, second=0, microsecond=0)
 
 
 def _context(now: datetime) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Registers units, changes them and their beds, and takes censuses."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,6 +28,7 @@ async def add(
     profile = UnitProfile.model_validate(body.model_dump(include=set(UnitProfile.model_fields)))
     _check_confidential(profile, project)
     now = await database.now(session)
+    _check_not_future(body.as_of, now)
     unit = Unit(
         id=random_id(),
         organization=organization,
@@ -43,7 +44,7 @@ async def add(
     await session.flush()
     desk = Desk(session, unit, [], now, Author.of(caller, body.actor))
     await _resize(desk, body.beds)
-    desk.reported()
+    unit.reported_at = body.as_of or now
     desk.note("registered", beds=body.beds)
     await desk.close()
     return view(unit, desk.beds)
@@ -65,7 +66,7 @@ async def change(session: AsyncSession, caller: Principal, unit_id: str, body: b
         desk.reported()
     if body.withdrawn:
         _withdraw(desk)
-    changed = {name: value for name, value in desk.unit.profile.items() if value != before[name]}
+    changed = {name: value for name, value in desk.unit.profile.items() if value != before.get(name)}
     desk.note("withdrawn" if body.withdrawn else "changed", **changed, **({"beds": body.beds} if body.beds else {}))
     await desk.close()
     return view(desk.unit, desk.beds)
@@ -97,8 +98,7 @@ async def count(session: AsyncSession, caller: Principal, unit_id: str, body: bo
     desk = await Desk.open(session, unit_id, Author.of(caller, body.actor))
     desk.check_may_act(caller)
     unit, counts = desk.unit, desk.counts
-    if body.as_of > desk.now + CLOCKS_DIFFER_BY:
-        raise invalid_body("as_of", "must not be in the future")
+    _check_not_future(body.as_of, desk.now)
     if unit.census_as_of is not None and body.as_of < unit.census_as_of:
         raise Problem("older-census", field="as_of")
     _check_number(body, counts)
@@ -157,6 +157,11 @@ _SHOWN: Final = {
 def _check_confidential(profile: UnitProfile, project: RegisteredProject) -> None:
     if (project.confidential or project.victim_service_provider) and not profile.confidential:
         raise invalid_body("confidential", "must be true: the project is confidential, or a victim service provider's")
+
+
+def _check_not_future(as_of: datetime | None, now: datetime) -> None:
+    if as_of is not None and as_of > now + CLOCKS_DIFFER_BY:
+        raise invalid_body("as_of", "must not be in the future")
 
 
 def _check_number(body: bodies.NewCensus, counts: Counts) -> None:

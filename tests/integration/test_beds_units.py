@@ -182,6 +182,18 @@ async def test_live_holds_survive_a_census(shelter: Shelter) -> None:
     assert (counted.json()["available"], counted.json()["held"], counted.json()["occupied"]) == (5, 2, 3)
 
 
+async def test_what_another_system_recorded_is_as_old_as_it_was_there(shelter: Shelter) -> None:
+    then = datetime(2022, 10, 1, 5, tzinfo=UTC)
+    unit = await shelter.unit(4, as_of=then.isoformat(), external_id=CANARY)
+    assert (await shelter.census(SHELTER, unit, occupied=3, as_of=then.isoformat())).json()["available"] == 1
+    said = await shelter.said_of(unit)
+    assert {each.reported_at for each in said} == {"2022-10-01T05:00:00.000000Z"}
+    assert (await shelter.get(SHELTER, f"/units/{unit}")).json()["profile"]["external_id"] == CANARY
+    assert CANARY not in str(said) + (await shelter.get(OUTREACH, "/availability", limit="200")).text
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    is_problem(await shelter.post(SHELTER, "/units", unit_body(as_of=tomorrow)), 422, "invalid-body", "as_of")
+
+
 async def test_the_history_tells_who_changed_what(shelter: Shelter) -> None:
     unit = await shelter.unit(2)
     await shelter.patch(SHELTER, f"/units/{unit}", pets=True, actor={"id": "w-17", "role": "night-staff"})

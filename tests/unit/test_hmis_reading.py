@@ -56,6 +56,8 @@ def test_the_sample_is_read_whole() -> None:
             "exits",
             "health",
             "events",
+            "inventories",
+            "bed_nights",
         )
     }
     assert counts == {
@@ -67,11 +69,13 @@ def test_the_sample_is_read_whole() -> None:
         "exits": 447,
         "health": 1181,
         "events": 19,
+        "inventories": 49,
+        "bed_nights": 6385,
     }
     noted = [finding for finding in report.findings if finding.what != "not-imported"]
     assert noted == [Finding("Export.csv", 2, "bad-date", "ExportDate is not YYYY-MM-DD HH:MM:SS; it is not used")]
-    assert report.rows["Services.csv"] == 6385
-    assert report.taken("Services.csv") == 0
+    assert report.rows["Services.csv"] == report.taken("Services.csv") == 6385
+    assert report.taken("User.csv") == 0
 
 
 def test_every_segment_of_the_sample_is_a_valid_category() -> None:

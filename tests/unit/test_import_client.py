@@ -143,6 +143,13 @@ def test_credentials_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
     assert Credentials(file).of("shelter") == GOOD
 
 
+def test_a_credential_that_was_made_for_less_is_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "imports" / "source.json"
+    Credentials(file, ["clients:write", "beds:write"]).keep("shelter", GOOD)
+    assert Credentials(file, ["beds:write"]).of("shelter") == GOOD
+    assert Credentials(file, ["beds:write", "beds:read"]).of("shelter") is None
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"shelter": {}}', '{"shelter": "secret"}'])
 def test_a_damaged_file_of_credentials_is_as_good_as_lost(tmp_path: Path, content: str) -> None:
     file = tmp_path / "source.json"

@@ -15,7 +15,7 @@ from tests.support.hmis import SAMPLE
 
 
 def imported(report: Report, results: Results, source: str | None = "hmis1") -> Imported:
-    return Imported(source, "history", only_organizations=False, report=report, results=results, seconds=1.25)
+    return Imported(source, "history", only=None, report=report, results=results, seconds=1.25)
 
 
 def test_findings_that_say_the_same_are_one_line() -> None:

@@ -107,6 +107,12 @@ class Caller:
         )
         return Answer(_accepted(answer).json(), repeated="Idempotency-Replayed" in answer.headers)
 
+    async def send(self, method: str, service: str, path: str, body: object) -> dict[str, Any]:
+        """Put or patch, whose repetition changes nothing more; Refused."""
+        request = self._http.build_request(method, self._url(service, path), json=body)
+        done: dict[str, Any] = _accepted(await self._authorized(service, request)).json()
+        return done
+
     async def get(self, service: str, path: str, **parameters: str | int) -> dict[str, Any]:
         """Get what there is at a path; Refused."""
         request = self._http.build_request("GET", self._url(service, path), params=parameters)

@@ -5,6 +5,7 @@ own home. A lost or damaged one costs nothing but new API clients.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from deploy.local.home import write_private
@@ -12,11 +13,12 @@ from services.cli.hmis.client import CannotImport, Credential
 
 
 class Credentials:
-    """The credentials by organization, in one file."""
+    """The credentials by organization, in one file; one that was made for fewer `scopes` is as good as lost."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, scopes: Collection[str] = ()) -> None:
         self._file = file
-        self._kept = _read(file)
+        self._scopes = sorted(scopes)
+        self._kept = _read(file, scopes)
 
     def of(self, organization_id: str) -> Credential | None:
         """Return what is kept for an organization."""
@@ -26,7 +28,8 @@ class Credentials:
         """Write a credential down at once: nobody will say the secret again. CannotImport if that fails."""
         self._kept[organization_id] = credential
         content = {
-            id_: {"client_id": each.client_id, "client_secret": each.client_secret} for id_, each in self._kept.items()
+            id_: {"client_id": each.client_id, "client_secret": each.client_secret, "scopes": self._scopes}
+            for id_, each in self._kept.items()
         }
         try:
             self._file.parent.mkdir(mode=0o700, exist_ok=True)
@@ -35,9 +38,13 @@ class Credentials:
             raise CannotImport(f"{self._file} cannot be written ({error.strerror}).") from None
 
 
-def _read(file: Path) -> dict[str, Credential]:
+def _read(file: Path, scopes: Collection[str]) -> dict[str, Credential]:
     try:
         kept = json.loads(file.read_text())
-        return {str(organization_id): Credential(**each) for organization_id, each in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return {
+            str(organization_id): Credential(each["client_id"], each["client_secret"])
+            for organization_id, each in kept.items()
+            if set(scopes) <= set(each.get("scopes", ()))
+        }
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return {}

@@ -10,7 +10,14 @@ from services.cli.hmis.results import Kind, Results
 
 CONTACT_ID: Final = "referrals-desk"
 CREDENTIAL_NAME: Final = "HMIS CSV import"
-SCOPES: Final = ("clients:write", "referrals:write", "referrals:read", "referrals:backfill")
+SCOPES: Final = (
+    "clients:write",
+    "referrals:write",
+    "referrals:read",
+    "referrals:backfill",
+    "beds:write",
+    "beds:read",
+)
 LONGEST_NAME: Final = 180
 
 

@@ -49,6 +49,17 @@ class Households:
             if each is enrollment or (each.entry <= on and self._exits.get(each.id, date.max) >= on)
         ]
 
+    def stays(self, enrollment: Enrollment, on: date) -> bool:
+        """Tell whether a night lies within an enrollment: from its first day until before its last."""
+        return enrollment.entry <= on < self._exits.get(enrollment.id, date.max)
+
+    def has_moved_in(self, enrollment: Enrollment, on: date) -> bool:
+        """Tell whether the household lives in the housing it was enrolled for (3.20, recorded of its head)."""
+        household = self._members[enrollment.project_id, enrollment.household_id]
+        heads = [each for each in household if each.relationship_to_hoh is HEAD]
+        dates = [each.moved_in for each in (enrollment, *heads)]
+        return any(moved_in is not None and moved_in <= on for moved_in in dates)
+
     def segments(self, person: Person, household: Sequence[Person], on: date) -> Segments:
         """Gather what the export says about a member: client, enrollment, and the latest of each kind until `on`."""
         gathered: Segments = {}

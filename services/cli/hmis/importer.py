@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from services.cli.hmis.beds import UNSAID as UNSAID_OF_BEDS
+from services.cli.hmis.beds import BedDesk, Clock
 from services.cli.hmis.client import Caller, CannotImport, Refused
 from services.cli.hmis.directory import CONTACT_ID, Directory
 from services.cli.hmis.plan import Mode, Plan, PlannedMember, PlannedReferral, Registration, Transition
@@ -54,6 +56,29 @@ class Importer:
             await self._directory.identifier_system(self._plan.identifier_system)
         if self._results.made["organizations"] or self._results.made["projects"]:
             self._results.remark("organizations", "new ones and new projects", UNSAID)
+
+    async def beds(self, clock: Clock) -> None:
+        """Register the units, and say how many of their beds were taken on the plan's night."""
+        beds = self._plan.beds
+        if beds is None:
+            return
+        owners = {each.organization_id for each in beds.units} | {organization for organization, _ in beds.gone}
+
+        async def take(organization_id: str) -> None:
+            units = [each for each in beds.units if each.organization_id == organization_id]
+            gone = [external_id for owner, external_id in beds.gone if owner == organization_id]
+            caller = self._directory.caller(organization_id)
+            if caller is None:
+                self._results.refuse("units", organization_id, NOT_THERE)
+                return
+            try:
+                await BedDesk(caller, beds, clock, self._results).take(units, gone)
+            except Refused as refused:
+                self._results.refuse("units", organization_id, str(refused))
+
+        await self._each("Units", sorted(owners), take)
+        if self._results.made["units"]:
+            self._results.remark("units", "new ones", UNSAID_OF_BEDS)
 
     async def clients(self) -> None:
         """Register everybody with each organization that serves them."""

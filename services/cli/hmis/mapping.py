@@ -7,6 +7,8 @@ from typing import Final
 
 from schemas.codes import HmisParticipationType
 from services.cli.hmis.households import Households
+from services.cli.hmis.lodging import Lodging
+from services.cli.hmis.occupancy import Occupancy
 from services.cli.hmis.openings import Community, Openings
 from services.cli.hmis.plan import (
     HmisParticipation,
@@ -40,16 +42,33 @@ def plan_import(export: Export, report: Report, as_of: date, mode: Mode = "histo
     clients = {client.id: client for client in export.clients}
     enrollments = _usable(export.enrollments, clients, community, report)
     households = Households(export, enrollments.values(), clients)
+    occupancy = Occupancy(community, enrollments, households, export.bed_nights)
+    night = min(as_of, export.source.end or as_of)
+    beds = Lodging(export.source.id, export.inventories, community, occupancy).on(night, report)
     openings = Openings(community, enrollments, households, report)
     referrals = [referral for event in export.events for referral in openings.referrals(event)]
-    _report_unused(export, openings.referred, report)
+    _report_unused(export, openings.referred, occupancy, night, report)
     return Plan(
         organizations=tuple(community.organizations.values()),
         projects=tuple(project for project, _ in community.projects.values()),
         identifier_system=_system(community),
+        beds=beds,
         clients=tuple(_clients(export.clients, enrollments.values(), community, report)),
         referrals=tuple(referrals),
     )
+
+
+def recorded_beds(export: Export, as_of: date) -> tuple[Lodging, Occupancy] | None:
+    """Return the inventory and the nights of an export, for any night to be planned; None for an export of nobody."""
+    report = Report()
+    if export.source is None:
+        return None
+    community = _community(export, export.source.id, report, as_of, "history")
+    clients = {client.id: client for client in export.clients}
+    enrollments = _usable(export.enrollments, clients, community, report)
+    households = Households(export, enrollments.values(), clients)
+    occupancy = Occupancy(community, enrollments, households, export.bed_nights)
+    return Lodging(export.source.id, export.inventories, community, occupancy), occupancy
 
 
 def _community(export: Export, source: str, report: Report, as_of: date, mode: Mode) -> Community:
@@ -132,9 +151,14 @@ def _clients(
             report.skip("Client.csv", client.line, "not-needed", "no enrollment that was taken: nobody to register it")
 
 
-def _report_unused(export: Export, referred: Collection[str], report: Report) -> None:
+def _report_unused(
+    export: Export, referred: Collection[str], occupancy: Occupancy, night: date, report: Report
+) -> None:
     why = "about nobody whose record is sealed for a referral"
     health = sum(each.enrollment_id not in referred for each in export.health)
-    exits = sum(each.enrollment_id not in referred for each in export.exits)
     report.skip("HealthAndDV.csv", None, "not-needed", why, health)
-    report.skip("Exit.csv", None, "not-needed", why, exits)
+    used = occupancy.enrollment_ids.union(referred)
+    exits = sum(each.enrollment_id not in used for each in export.exits)
+    report.skip("Exit.csv", None, "not-needed", f"{why}, or who lodges anywhere", exits)
+    others = sum(each.on != night for each in export.bed_nights)
+    report.skip("Services.csv", None, "not-needed", f"it is about another night than that of {night}", others)

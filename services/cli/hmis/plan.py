@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal
 
+from schemas.beds import HoldPolicy, HouseholdType
+from schemas.beds import Season as SeasonName
 from schemas.categories import Category, Purpose
 
 LOCAL_SYSTEM: Final = "local"  # consent's name for an organization's own identifiers, shared with nobody
 HmisParticipation = Literal["none", "hmis", "comparable_database"]
 Mode = Literal["history", "live"]  # whether referrals are taken as what was, or are new
+Only = Literal["organizations", "beds"]  # what alone to import; beds with the organizations whose they are
 
 
 _ID_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,23}", re.ASCII)
@@ -114,11 +117,43 @@ class PlannedReferral:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedUnit:
+    """A unit to register with its organization; `external_id` is unique across exports.
+
+    `occupied` of its `beds` are taken on the plan's night.
+    """
+
+    external_id: str
+    organization_id: str
+    project_id: str
+    name: str
+    household_type: HouseholdType
+    season: SeasonName
+    opens_on: date | None
+    closes_on: date | None
+    beds: int
+    veterans_only: bool
+    night_by_night: bool
+    hold_policy: HoldPolicy
+    occupied: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBeds:
+    """The units of a night; `gone` are those that are no more: organization and external id."""
+
+    night: date
+    units: tuple[PlannedUnit, ...] = ()
+    gone: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything an import will do, in the order it must be done."""
 
     organizations: tuple[PlannedOrganization, ...] = ()
     projects: tuple[PlannedProject, ...] = ()
     identifier_system: IdentifierSystem | None = None
+    beds: PlannedBeds | None = None
     clients: tuple[PlannedClient, ...] = ()
     referrals: tuple[PlannedReferral, ...] = ()

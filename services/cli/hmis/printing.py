@@ -9,7 +9,7 @@ from services.cli.hmis.results import KINDS, Results
 
 LINES_NAMED: Final = 5
 WIDTH: Final = 24
-ABOUT_A_FILE: Final = frozenset({"missing-file", "unreadable-file", "missing-column"})
+ABOUT_A_FILE: Final = frozenset({"missing-file", "unreadable-file", "missing-column", "more-people-than-beds"})
 
 
 def told(imported: Imported) -> str:
@@ -27,7 +27,7 @@ def told(imported: Imported) -> str:
 def _heading(imported: Imported) -> str:
     if imported.source is None:
         return "Nothing is imported: the export does not say whose it is."
-    what = "organizations only" if imported.only_organizations else f"as {imported.mode}"
+    what = f"as {imported.mode}" if imported.only is None else f"{imported.only} only"
     return f"Export of {imported.source}, {what}, in {imported.seconds:.1f} s."
 
 

@@ -6,7 +6,10 @@ from typing import Final
 
 from schemas.codes import (
     CoordinatedEntryEvent,
+    EmergencyShelterBedType,
     HmisParticipationType,
+    InventoryAvailability,
+    InventoryHouseholdType,
     NoYes,
     ProjectType,
     ReferralResult,
@@ -14,12 +17,14 @@ from schemas.codes import (
 )
 from services.cli.hmis.report import Report
 from services.cli.hmis.rows import (
+    BedNight,
     Client,
     Enrollment,
     Event,
     Exit,
     Export,
     HealthAndDv,
+    Inventory,
     Organization,
     Participation,
     Project,
@@ -36,10 +41,13 @@ from services.cli.hmis.segments import (
 from services.cli.hmis.tables import Cells, Table, UnusableRowError, count_rows, rows
 
 STANDARD: Final = "2026"
+BED_NIGHT: Final = "200"  # Services.csv's RecordType
 
 
 def read_export(folder: Path, report: Report) -> Export:
     """Read a whole export folder."""
+    services = list(rows(folder, _SERVICE, report))
+    report.skip("Services.csv", None, "not-needed", "it is about no bed night", services.count(None))
     export = Export(
         source=next(rows(folder, _SOURCE, report), None),
         organizations=list(rows(folder, _ORGANIZATION, report)),
@@ -50,6 +58,8 @@ def read_export(folder: Path, report: Report) -> Export:
         exits=list(rows(folder, _EXIT, report)),
         health=list(rows(folder, _HEALTH_AND_DV, report)),
         events=list(rows(folder, _EVENT, report)),
+        inventories=list(rows(folder, _INVENTORY, report)),
+        bed_nights=[each for each in services if each is not None],
     )
     for path in _others(folder):
         count_rows(path, report)
@@ -70,7 +80,7 @@ def _read_source(cells: Cells) -> Source:
         raise UnusableRowError(
             "missing-value", "SourceID and ImplementationID are empty: no id of this export is unique"
         )
-    return Source(source, cells.text("SourceName"))
+    return Source(source, cells.text("SourceName"), cells.day("ExportEndDate"))
 
 
 def _read_organization(cells: Cells) -> Organization:
@@ -151,8 +161,35 @@ def _read_event(cells: Cells) -> Event:
     )
 
 
+def _read_inventory(cells: Cells) -> Inventory:
+    return Inventory(
+        cells.line,
+        cells.identifier("InventoryID"),
+        cells.identifier("ProjectID"),
+        cells.text("CoCCode"),
+        cells.required_code("HouseholdType", InventoryHouseholdType),
+        cells.optional_code("Availability", InventoryAvailability),
+        cells.optional_code("ESBedType", EmergencyShelterBedType),
+        cells.number("BedInventory"),
+        sum(cells.optional_number(column) for column in _VETERANS_BEDS),
+        cells.required_day("InventoryStartDate"),
+        # An end that cannot be read is not "no end": beds would be shown that are no more.
+        cells.optional_day("InventoryEndDate"),
+        cells.text("DateDeleted") is not None,
+    )
+
+
+def _read_service(cells: Cells) -> BedNight | None:
+    if cells.text("RecordType") != BED_NIGHT:
+        return None
+    return BedNight(cells.identifier("EnrollmentID"), cells.required_day("DateProvided"))
+
+
 _DELETED: Final = ("DateDeleted",)
-_SOURCE: Final = Table("Export.csv", ("SourceID",), ("ImplementationID", "ExportDate", "CSVVersion"), _read_source)
+_VETERANS_BEDS: Final = ("CHVetBedInventory", "YouthVetBedInventory", "VetBedInventory")
+_SOURCE: Final = Table(
+    "Export.csv", ("SourceID",), ("ImplementationID", "ExportDate", "ExportEndDate", "CSVVersion"), _read_source
+)
 _ORGANIZATION: Final = Table(
     "Organization.csv",
     ("OrganizationID",),
@@ -199,6 +236,21 @@ _EVENT: Final = Table(
     _read_event,
     key="EventID",
 )
+_INVENTORY: Final = Table(
+    "Inventory.csv",
+    ("InventoryID", "ProjectID", "HouseholdType", "BedInventory", "InventoryStartDate"),
+    ("CoCCode", "Availability", "ESBedType", "InventoryEndDate", *_VETERANS_BEDS, *_DELETED),
+    _read_inventory,
+    key="InventoryID",
+    keeps_deleted=True,
+)
+_SERVICE: Final = Table(
+    "Services.csv",
+    ("ServicesID", "EnrollmentID", "RecordType", "DateProvided"),
+    _DELETED,
+    _read_service,
+    key="ServicesID",
+)
 FILES: Final = frozenset(
     table.file
     for table in (
@@ -211,5 +263,7 @@ FILES: Final = frozenset(
         _EXIT,
         _HEALTH_AND_DV,
         _EVENT,
+        _INVENTORY,
+        _SERVICE,
     )
 )

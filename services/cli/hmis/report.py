@@ -29,6 +29,15 @@ What = Literal[
     "within-organization",
     "household-without-head",
     "need-alone",
+    "not-lodging",
+    "not-in-force",
+    "superseded",
+    "confidential",
+    "voucher",
+    "bed-number",
+    "nobody-counted",
+    "mapped",
+    "more-people-than-beds",
 ]
 
 

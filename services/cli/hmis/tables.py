@@ -69,6 +69,23 @@ class Cells:
             raise UnusableRowError("bad-code", f"{column}: {_ORIENTATION}")
         return codes(int(text))
 
+    def optional_code(self, column: str, codes: type[CodeList]) -> CodeList | None:
+        """Give a code of a HUD list, None for an empty cell; UnusableRowError for what is none."""
+        return None if self.text(column) is None else self.required_code(column, codes)
+
+    def number(self, column: str) -> int:
+        """Give a number from 0 up; UnusableRowError for what is none."""
+        text = self.text(column)
+        if text is None:
+            raise UnusableRowError("missing-value", f"{column} is empty")
+        if not _INTEGER.fullmatch(text) or int(text) < 0:
+            raise UnusableRowError("bad-value", f"{column} is no number from 0 up")
+        return int(text)
+
+    def optional_number(self, column: str) -> int:
+        """Give a number from 0 up, 0 for an empty cell; UnusableRowError for what is none."""
+        return 0 if self.text(column) is None else self.number(column)
+
     def day(self, column: str) -> date | None:
         """Give a date; None, and a finding, for what is none."""
         text = self.text(column)
@@ -78,6 +95,10 @@ class Cells:
         if day is None:
             self.report.note(self.file, self.line, "bad-date", f"{column} is not YYYY-MM-DD; the cell is left out")
         return day
+
+    def optional_day(self, column: str) -> date | None:
+        """Give a date, None for an empty cell; UnusableRowError for what is none."""
+        return None if self.text(column) is None else self.required_day(column)
 
     def required_day(self, column: str) -> date:
         """Give a date; UnusableRowError for what is none."""
@@ -100,13 +121,17 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Row]):
-    """A file of the export: the columns without which no row can be read, those also used, and how a row is read."""
+    """A file of the export: the columns without which no row can be read, those also used, and how a row is read.
+
+    `keeps_deleted`: withdrawn rows are read too, and whoever reads them says what becomes of them.
+    """
 
     file: str
     required: Collection[str]
     optional: Collection[str]
     read: Callable[[Cells], Row]
     key: str | None = None  # the column that is unique
+    keeps_deleted: bool = False
 
 
 def rows(folder: Path, table: Table[Row], report: Report) -> Iterator[Row]:
@@ -148,7 +173,7 @@ def _usable(path: Path, table: Table[Row], report: Report) -> Iterator[Cells]:
         cells = Cells(table.file, line, dict(zip(header, row, strict=False)), report)
         if refusal is not None:
             report.skip(table.file, line, *refusal)
-        elif cells.text("DateDeleted") is not None:
+        elif cells.text("DateDeleted") is not None and not table.keeps_deleted:
             report.skip(table.file, line, "deleted", "DateDeleted is set: the row is withdrawn")
         else:
             yield cells

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from schemas.codes import CoordinatedEntryEvent, ProjectType
+from services.cli.hmis.inventory_variants import Record, with_faults
 from services.cli.hmis.openings import OPENINGS
-
-Record: TypeAlias = dict[str, str]
 
 _SYLLABLES: Final = ("ba", "ce", "di", "fo", "gu", "ha", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "va", "zo")
 # The files about people that grow with the number of clients, each with the columns that a copy gets anew.
@@ -37,7 +36,8 @@ class Variant:
     `locations`: each opening names a project of another organization. `victim_service_provider`: an organization that
     refers to openings becomes one, with a comparable database. `household_members`: so many more people in the
     household of each opening. `deleted`: so many withdrawn rows in each of Client, Enrollment and Event.
-    `clients`: exactly so many people, copied from the source's.
+    `clients`: exactly so many people, copied from the source's. `inventory`: faults of INVENTORY_FAULTS, each in a row
+    of its own.
     """
 
     seed: int = 0
@@ -46,6 +46,7 @@ class Variant:
     household_members: int = 0
     deleted: int = 0
     clients: int | None = None
+    inventory: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ def write_variant(source: Path, target: Path, variant: Variant) -> None:
     folder = _read(source)
     for step in (_add_household_members, _add_locations, _make_victim_service_provider):
         step(folder, variant)
+    inventory = folder.records["Inventory.csv"]
+    folder.records["Inventory.csv"] = with_faults(inventory, variant.inventory, _chance(variant, "inventory"))
     target.mkdir(parents=True)
     for name, records in folder.records.items():
         grown = _grown(name, records, folder, variant)
