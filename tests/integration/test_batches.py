@@ -16,7 +16,7 @@ from services.kit.ending import EXIT_CODE
 from services.kit.producing import LogProducer
 from services.kit.topics import Topic
 from tests.support.topics import create, declared
-from tests.support.waiting import wait_until_async
+from tests.support.waiting import wait_until, wait_until_async
 from tests.support.workers import WorkerProcess
 
 PARTITIONS = 4
@@ -112,7 +112,8 @@ async def test_who_is_busy_for_long_but_alive_goes_on(
 
     def busily(run: Run) -> None:
         if not handled:
-            time.sleep(2 * SHORT)  # the loop does nothing else meanwhile
+            until = time.monotonic() + 2 * SHORT
+            wait_until(lambda: time.monotonic() > until, what="the loop to be busy")  # it does nothing else meanwhile
         handled.append((run.ownership, run.end - run.first))
 
     async with consuming(kafka, topic, declaration, busily, f"{topic}.group"):
