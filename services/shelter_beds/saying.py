@@ -108,6 +108,7 @@ async def hold(
             order=bed.last_order,
             expires_at=rfc3339(row.expires_at) if row.ended_at is None else None,
             reason=row.reason,
+            bed_ids=tuple(row.bed_ids),
         )
         event = kind(**_context(now), data=data)
         await outbox.put(session, topic=HOLDS, key=bed.id.encode(), aggregate=bed.id, body=canonical.encode(event))
