@@ -11,6 +11,7 @@ from services.kit.database import Database
 from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
 from services.shelter_beds import api, holds_api, worker
+from services.shelter_beds.interop import api as interop
 
 NAME: Final = "shelter_beds"
 
@@ -34,4 +35,6 @@ def compose(settings: DatabaseSettings, governance: ServiceClient) -> FastAPI:
         finally:
             await governance.close()
 
-    return create_service(settings, routers=[api.router, holds_api.router], database=database, pieces=[keeping])
+    return create_service(
+        settings, routers=[api.router, holds_api.router, *interop.ROUTERS], database=database, pieces=[keeping]
+    )
