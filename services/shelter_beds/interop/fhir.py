@@ -174,7 +174,7 @@ def _in_words(unit: Unit) -> str:
     """How many are free and since when that is known, in words."""
     if unit.open is None:
         return "Call to ask whether there is room."
-    since = f", as of {unit.reported_at}" if unit.reported_at else ""
+    since = f", as of {unit.reported_at[:16]}Z" if unit.reported_at else ""
     if unit.available is None:
         return f"{'Has room' if unit.open else 'Has no room'}{since}."
     return f"{unit.available} of {unit.maximum} beds free{since}."
