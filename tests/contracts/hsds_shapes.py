@@ -1,7 +1,7 @@
 """What Open Referral HSDS 3.1 asks of the objects that we answer with, in our own words, and a check against it.
 
-A name with `!` is required there; the values are HSDS' types and formats. HSDS allows more fields than these; what is
-not listed is not ours, and refused here.
+As of branch 3.1-dev of its repository, commit abc731c8 (October 2024). A name with `!` is required there; the values
+are HSDS' types and formats. HSDS allows more fields than these; what is not listed is not ours, and refused here.
 """
 
 from collections.abc import Callable

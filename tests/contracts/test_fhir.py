@@ -4,7 +4,7 @@ They are those of R4B, which took over these four resources from R4 as they were
 """
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
@@ -13,7 +13,7 @@ from fhir.resources.R4B.healthcareservice import HealthcareService
 from fhir.resources.R4B.location import Location
 from pydantic import ValidationError
 
-from schemas.beds import Unit
+from schemas.beds import CapacityStatus, Unit
 from services.shelter_beds.interop import fhir
 from tests.contracts.interop_units import EVERY_KIND, NOW, by_phone, confidential, full, small
 
@@ -22,8 +22,7 @@ CLOSED_NOW = {"opens_on": "2026-12-01"}
 
 
 def numbers(resource: dict[str, Any]) -> dict[str, Any]:
-    (extension,) = resource["extension"]
-    assert extension["url"] == fhir.AVAILABILITY
+    extension = next(each for each in resource["extension"] if each["url"] == fhir.AVAILABILITY)
     return {part["url"]: part.get("valueUnsignedInt", part.get("valueInstant")) for part in extension["extension"]}
 
 
@@ -75,7 +74,15 @@ def test_how_many_beds_are_free_is_said_in_words_and_in_numbers() -> None:
 def test_where_no_counts_are_shown_there_is_no_number(unit: Unit, words: str) -> None:
     service = fhir.healthcare_service(unit, NOW)
     assert service["availabilityExceptions"].startswith(words)
-    assert "extension" not in service
+    assert [each["url"] for each in service["extension"]] == [fhir.CAPACITY_STATUS]
+
+
+@pytest.mark.parametrize("status", get_args(CapacityStatus))
+def test_whether_there_is_room_is_said_as_gravity_has_it(status: CapacityStatus) -> None:
+    first, *_ = fhir.healthcare_service(full(status=status), NOW)["extension"]
+    (part,) = first["extension"]
+    assert (first["url"], part["url"]) == (fhir.CAPACITY_STATUS, "capacityStatus")
+    assert part["valueCodeableConcept"]["coding"][0]["code"] == status
 
 
 def test_a_confidential_unit_is_nowhere() -> None:
@@ -83,7 +90,7 @@ def test_a_confidential_unit_is_nowhere() -> None:
     service = fhir.healthcare_service(confidential(), NOW)
     assert service.keys() == {
         *("resourceType", "id", "meta", "identifier", "active", "providedBy", "type", "name", "telecom"),
-        *("eligibility", "availabilityExceptions"),
+        *("eligibility", "availabilityExceptions", "extension"),
     }
 
 

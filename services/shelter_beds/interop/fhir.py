@@ -1,7 +1,8 @@
 """HL7 FHIR R4: a unit is a HealthcareService, and unless it is confidential a Location. Pure.
 
-R4 has no place for how many beds there are: `availabilityExceptions` says it in words, and an extension in numbers, of
-units that show them. `operationalStatus` has the codes that the SANER implementation guide has for beds.
+Whether there is room is said as the SDOH Clinical Care guide (Gravity) has it, whose capacity statuses are ours. R4 has
+no place for how many beds there are: `availabilityExceptions` says it in words, and an extension in numbers, of units
+that show them. `operationalStatus` has the codes that the SANER guide has for beds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,9 @@ Kind = Literal["Location", "HealthcareService"]
 FHIR_VERSION: Final = "4.0.1"
 SOFTWARE_DATE: Final = "2026-11-26"
 AVAILABILITY: Final = "urn:threshold:fhir:bed-availability"
+_GRAVITY: Final = "http://hl7.org/fhir/us/sdoh-clinicalcare"
+CAPACITY_STATUS: Final = f"{_GRAVITY}/StructureDefinition/SDOHCC-ExtensionHealthcareServiceCapacityStatus"
+CAPACITY_CODES: Final = f"{_GRAVITY}/CodeSystem/SDOHCC-CodeSystemTemporaryCodes"
 BED_STATUSES: Final = "http://terminology.hl7.org/CodeSystem/v2-0116"
 _OPERATIONAL: Final = {"C": "Closed", "O": "Occupied", "U": "Unoccupied"}
 _COUNTS: Final = ("maximum", "available", "held", "occupied", "offline")
@@ -36,7 +40,7 @@ def healthcare_service(unit: Unit, now: datetime) -> Resource:
     return _given(
         {
             **_head("HealthcareService", unit),
-            "extension": _counts(unit),
+            "extension": [_capacity_status(unit), *_counts(unit)],
             "active": is_in_season(unit, now),
             "providedBy": _organization(unit),
             "type": [{"text": kind(unit)}],
@@ -158,6 +162,11 @@ def _operational(unit: Unit, in_season: bool) -> Literal["C", "O", "U"] | None:
     if unit.open:
         return "U"
     return "O" if unit.available == 0 and unit.offline != unit.maximum else None
+
+
+def _capacity_status(unit: Unit) -> Resource:
+    code = {"coding": [{"system": CAPACITY_CODES, "code": unit.status}]}
+    return {"url": CAPACITY_STATUS, "extension": [{"url": "capacityStatus", "valueCodeableConcept": code}]}
 
 
 def _counts(unit: Unit) -> list[Resource]:
