@@ -11,6 +11,9 @@ from services.kit.database import Database
 from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
 from services.shelter_beds import api, holds_api, worker
+from services.shelter_beds.feed import api as feed_api
+from services.shelter_beds.feed.piece import Feed
+from services.shelter_beds.feed.rhythm import Rhythm
 
 NAME: Final = "shelter_beds"
 
@@ -21,9 +24,10 @@ def create_app() -> FastAPI:
     return compose(settings, ServiceClient(settings, "governance"))
 
 
-def compose(settings: DatabaseSettings, governance: ServiceClient) -> FastAPI:
-    """Make the application; `governance` is whom it asks for projects."""
+def compose(settings: DatabaseSettings, governance: ServiceClient, rhythm: Rhythm | None = None) -> FastAPI:
+    """Make the application; `governance` is whom it asks for projects, `rhythm` the feed's."""
     database = Database(settings.database_url)
+    feed = Feed(settings.kafka, rhythm or Rhythm())
 
     @asynccontextmanager
     async def keeping(app: FastAPI) -> AsyncIterator[None]:
@@ -34,4 +38,10 @@ def compose(settings: DatabaseSettings, governance: ServiceClient) -> FastAPI:
         finally:
             await governance.close()
 
-    return create_service(settings, routers=[api.router, holds_api.router], database=database, pieces=[keeping])
+    return create_service(
+        settings,
+        routers=[api.router, holds_api.router, feed_api.router],
+        database=database,
+        pieces=[keeping, feed.piece],
+        checks={"feed": feed.check},
+    )

@@ -21,9 +21,10 @@ from services.kit.service import create_service
 from services.kit.settings import DatabaseSettings
 from services.kit.topics import load
 from services.shelter_beds.app import compose
+from services.shelter_beds.feed.rhythm import Rhythm
 from tests.support.callers import Community, bearer
 from tests.support.log import ROOT_FINGERPRINT
-from tests.support.own_kafka import STANDING_KAFKA
+from tests.support.own_kafka import STANDING_KAFKA, OwnKafka
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
@@ -45,16 +46,21 @@ class Shelter:
     bootstrap: str
     settings: DatabaseSettings
     community: Community
+    broker: OwnKafka
     running: AsyncExitStack = field(default_factory=AsyncExitStack)
     http: httpx.AsyncClient = field(init=False)
     app: FastAPI = field(init=False)
 
+    def composed(self, rhythm: Rhythm | None = None) -> FastAPI:
+        """Make the application: each is one process's."""
+        governance = create_service(self.community.settings("governance"), routers=[_projects()])
+        transport = httpx.ASGITransport(app=governance)
+        return compose(self.settings, ServiceClient(self.settings, "governance", transport=transport), rhythm)
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Run the service; as often as a test wants, on the same tables."""
-        governance = create_service(self.community.settings("governance"), routers=[_projects()])
-        transport = httpx.ASGITransport(app=governance)
-        self.app = compose(self.settings, ServiceClient(self.settings, "governance", transport=transport))
+        self.app = self.composed()
         async with (
             self.app.router.lifespan_context(self.app),
             httpx.AsyncClient(
@@ -149,7 +155,7 @@ async def opened(database_url: str) -> AsyncIterator[Shelter]:
         community = Community(now=time.time())
         values = {"kafka": broker.bootstrap, "root_fingerprint": ROOT_FINGERPRINT, "database_url": database_url}
         settings = DatabaseSettings(**community.setting_values("shelter_beds") | values)
-        yield Shelter(broker.bootstrap, settings, community)
+        yield Shelter(broker.bootstrap, settings, community, broker)
 
 
 def _projects() -> APIRouter:
