@@ -16,6 +16,9 @@ from services.shelter_beds.board.attempts import Attempts
 from services.shelter_beds.board.credentials import Credentials
 from services.shelter_beds.board.session import Seal
 from services.shelter_beds.board.sessions import CookieFollower, CookieSessions
+from services.shelter_beds.feed import api as feed_api
+from services.shelter_beds.feed.piece import Feed
+from services.shelter_beds.feed.rhythm import Rhythm
 from services.shelter_beds.settings import BedsSettings
 
 NAME: Final = "shelter_beds"
@@ -31,11 +34,16 @@ def create_app() -> FastAPI:
 def compose(
     settings: BedsSettings,
     governance: ServiceClient,
+    rhythm: Rhythm | None = None,
     delegated: Mapping[str, DelegatedClient] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """Make the application; it asks `governance` for projects, and `delegated` on behalf of who signed in."""
+    """Make the application; it asks `governance` for projects, and `delegated` on behalf of who signed in.
+
+    `rhythm` is the feed's.
+    """
     database = Database(settings.database_url)
+    feed = Feed(settings.kafka, rhythm or Rhythm())
     clients = delegated or {name: DelegatedClient(settings, name) for name in ("governance", "referrals")}
 
     @asynccontextmanager
@@ -49,8 +57,14 @@ def compose(
             for client in clients.values():
                 await client.close()
 
-    routers = [api.router, holds_api.router, *(pages.router for pages in PAGES)]
-    app = create_service(settings, routers=routers, database=database, pieces=[keeping], clock=clock)
+    app = create_service(
+        settings,
+        routers=[api.router, holds_api.router, feed_api.router, *(pages.router for pages in PAGES)],
+        database=database,
+        pieces=[keeping, feed.piece],
+        checks={"feed": feed.check},
+        clock=clock,
+    )
     _sign_in_to(app, settings, clients, clock)
     return app
 

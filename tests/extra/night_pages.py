@@ -69,4 +69,5 @@ async def night(database_url: str, more: int = 0) -> AsyncIterator[Night]:
         units = await told(board, more)
         await asked_and_held(board, units["Harbor Rooms"], units["St. Brigid Family House"])
         hold = await board.shelter.hold(units["Winter Overflow, Union Hall"], OUTREACH, beds=2, minutes=60)
+        await board.settled()
         yield Night(board, browser, address, units, hold["id"], [], [], {})

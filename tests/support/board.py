@@ -17,6 +17,8 @@ from services.kit.auth import Principal, Scope, issue_access_token, public, requ
 from services.kit.clients import DelegatedClient
 from services.kit.problems import Problem
 from services.kit.service import create_service
+from services.kit.streaming import Connection, StreamingServer
+from services.shelter_beds.feed.view import Availability
 from tests.support.callers import Community
 from tests.support.shelter import Shelter, opened
 from tests.support.waiting import wait_until_async
@@ -136,14 +138,24 @@ class Board:
     async def browser(self, **headers: str) -> AsyncIterator["Browser"]:
         transport = httpx.ASGITransport(app=self.shelter.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://board.test", headers=headers) as http:
-            yield Browser(http)
+            yield Browser(http, self)
+
+    async def settled(self) -> None:
+        """Wait until the service has read what it said of its units."""
+
+        async def read() -> bool:
+            said = dict(self.shelter.sql("SELECT id, version FROM units WHERE NOT withdrawn"))
+            view: Availability = self.shelter.app.state.availability
+            return view.read_to_end_at is not None and said == {unit.unit_id: unit.version for unit in view.units()}
+
+        await wait_until_async(read, what="the service to read what it said")
 
     @asynccontextmanager
     async def at_a_port(self) -> AsyncIterator[str]:
         """Serve the application, which already runs, over the network too, and give its address."""
-        config = uvicorn.Config(self.shelter.app, port=0, lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(self.shelter.app, port=0, http=Connection, lifespan="off", log_config=None)
         config.timeout_graceful_shutdown = 1
-        server = uvicorn.Server(config)
+        server = StreamingServer(config, self.shelter.app.state.stopping.set)
         serving = asyncio.create_task(server.serve())
         await wait_until_async(lambda: server.started, what="the server")
         port = server.servers[0].sockets[0].getsockname()[1]
@@ -157,12 +169,15 @@ class Browser:
     """As much of a browser as pages need: it keeps cookies and sends forms."""
 
     http: httpx.AsyncClient
+    board: Board
 
     async def get(self, path: str, **parameters: str) -> httpx.Response:
+        await self.board.settled()
         return await self.http.get(path, params=parameters or None)
 
     async def post(self, path: str, /, **fields: str) -> httpx.Response:
         """Send a form as a page would that was loaded just now."""
+        await self.board.settled()
         page = (await self.http.get("/board/desk", follow_redirects=True)).text
         found = CSRF.search(page)
         return await self.http.post(path, data={"csrf": found[1] if found else ""} | fields)

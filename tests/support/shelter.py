@@ -20,10 +20,11 @@ from services.kit.problems import Problem
 from services.kit.service import create_service
 from services.kit.topics import load
 from services.shelter_beds.app import compose
+from services.shelter_beds.feed.rhythm import Rhythm
 from services.shelter_beds.settings import BedsSettings
 from tests.support.callers import Community, bearer
 from tests.support.log import ROOT_FINGERPRINT
-from tests.support.own_kafka import STANDING_KAFKA
+from tests.support.own_kafka import STANDING_KAFKA, OwnKafka
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
@@ -45,19 +46,24 @@ class Shelter:
     bootstrap: str
     settings: BedsSettings
     community: Community
+    broker: OwnKafka
     running: AsyncExitStack = field(default_factory=AsyncExitStack)
     delegated: Mapping[str, DelegatedClient] | None = None
     clock: Callable[[], float] = time.time
     http: httpx.AsyncClient = field(init=False)
     app: FastAPI = field(init=False)
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Run the service; as often as a test wants, on the same tables."""
+    def composed(self, rhythm: Rhythm | None = None) -> FastAPI:
+        """Make the application: each is one process's."""
         governance = create_service(self.community.settings("governance"), routers=[_projects()])
         transport = httpx.ASGITransport(app=governance)
         client = ServiceClient(self.settings, "governance", transport=transport)
-        self.app = compose(self.settings, client, self.delegated, self.clock)
+        return compose(self.settings, client, rhythm, self.delegated, self.clock)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Run the service; as often as a test wants, on the same tables."""
+        self.app = self.composed()
         async with (
             self.app.router.lifespan_context(self.app),
             httpx.AsyncClient(
@@ -157,7 +163,7 @@ async def opened(database_url: str) -> AsyncIterator[Shelter]:
             "allow_loopback_pages": True,
         }
         settings = BedsSettings(**community.setting_values("shelter_beds") | values)
-        yield Shelter(broker.bootstrap, settings, community)
+        yield Shelter(broker.bootstrap, settings, community, broker)
 
 
 def _projects() -> APIRouter:

@@ -109,7 +109,9 @@ def test_the_browser_s_favourite_language_is_taken(header: str, expected: str) -
         (20, 600, "reported just now"),
         (59 * 60, 60, "reported 59 min ago"),
         (3 * 3600, 1, "reported 3 h ago"),
-        (12 * 3600 + 2400, -2400, "reported 12 h ago, overdue by 40 min"),
+        (12 * 3600 + 2400, -2400, "reported 12 h ago, next report due"),
+        (2 * 3600 + 2400, -2400, "reported 2 h ago, next report due"),
+        (3600 + 2400, -2400, "reported 1 h ago, overdue by 40 min"),
         (50 * 3600, -38 * 3600, "reported 2 days ago, overdue by 38 h"),
     ],
 )
@@ -166,9 +168,10 @@ def test_what_is_looked_for_is_read_from_an_address() -> None:
     )
     assert wanted.asked == {"open": "true", "gender": "women", "beds": "2"}
     assert wanted.address(open=None, pets="true") == "?gender=women&beds=2&pets=true"
-    assert wanted.matches(unit("a", open=True, available=2, gender_policy="women_and_children"))
-    assert not wanted.matches(unit("a", open=True, available=1))
-    assert not wanted.matches(unit("a", open=True, available=2, gender_policy="men"))
+    assert wanted.feed == "open=true&gender=women"
+    fitting = unit("a", open=True, available=2, gender_policy="women_and_children")
+    small, mens = unit("b", open=True, available=1), unit("c", open=True, available=2, gender_policy="men")
+    assert wanted.of_units([fitting, small, mens]) == [fitting]
 
 
 def test_only_our_own_files_are_served() -> None:

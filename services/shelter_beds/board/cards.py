@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from schemas.beds import Unit
 from services.shelter_beds.board import times
 from services.shelter_beds.board.language import Catalogue
+from services.shelter_beds.feed.age import ReportAge, report_age
 
 MINUTES: Final = (15, 30, 45, 60, 90, 120, 180, 240, 480, 720, 1440)
 USUAL_MINUTES: Final = 60
@@ -26,6 +27,7 @@ class Card:
     due: float | None
     intake: times.Intake | None
     has_begun: bool
+    age: ReportAge
 
     @property
     def changes(self) -> float | None:
@@ -43,19 +45,20 @@ def card(unit: Unit, now: float) -> Card:
     moment = datetime.fromtimestamp(now, ZoneInfo("UTC"))
     zone = ZoneInfo(unit.time_zone)
     due = _unix(unit.report_due_by)
-    is_fresh = due is not None and now < due
+    age = report_age(unit, moment)
     state = _state(unit)
     last = _clock(unit.last_in or unit.intake_until)
     door = None if times.always(unit) else times.intake(moment, zone, _clock(unit.intake_from), last)
     return Card(
         unit=unit,
         state=state,
-        sort=_sort(unit, state, closed=door is not None and door.state == "closed", stale=not is_fresh),
+        sort=_sort(unit, state, closed=door is not None and door.state == "closed", stale=age.state != "fresh"),
         zone=zone,
         reported=_unix(unit.reported_at),
         due=due,
         intake=door,
         has_begun=unit.opens_on is None or unit.opens_on <= moment.astimezone(zone).date().isoformat(),
+        age=age,
     )
 
 

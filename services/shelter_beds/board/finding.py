@@ -1,17 +1,18 @@
 """HTTP: the board, whole or only the cards that changed."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from schemas.beds import Unit
 from services.kit.auth import Scope, signed_in
 from services.kit.database import Database
-from services.shelter_beds import saying, store
+from services.shelter_beds import store
 from services.shelter_beds.board import cards, filters, pages
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
+from services.shelter_beds.feed.view import Availability
 from services.shelter_beds.tables import Hold
 
 router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
@@ -24,7 +25,7 @@ MOST_CARDS: Final = 500
 @router.get("/board")
 async def board(request: Request, visitor: Navigator, view: str = "") -> Response:
     """Show how many beds there are, where, and for whom; `?view=wall` for a screen on a wall."""
-    found = await _found(request)
+    found = _found(request)
     return pages.render(
         request,
         "wall.html" if view == WALL else "board.html",
@@ -46,24 +47,17 @@ async def changed_cards(
     What an open board shows after a change, it gets here: of one template, so it is what a reload would show. A board
     asks once for all that changed since it last asked, at most every two seconds, and less often when answers are slow.
     """
-    found = await _found(request)
+    found = _found(request)
     found["cards"] = [each for each in found["cards"] if each.unit.unit_id in unit]
     return pages.render(request, "cards.html", visitor, view=view, **found)
 
 
-async def said(request: Request) -> list[Unit]:
-    """Return what is public of every unit now."""
-    database: Database = request.app.state.database
-    async with database.transaction() as session:
-        rows = (await session.scalars(store.said_units())).all()
-    return [msgspec.convert(saying.last_said(row), Unit) for row in rows]
-
-
-async def _found(request: Request) -> dict[str, Any]:
+def _found(request: Request) -> dict[str, Any]:
     sessions: CookieSessions = request.app.state.sessions
-    units = await said(request)
+    view: Availability = request.app.state.availability
+    units = view.units()
     wanted = filters.Wanted.of(request.query_params)
-    matching = [unit for unit in units if wanted.matches(unit)]
+    matching = wanted.of_units(units)
     return {
         "wanted": wanted,
         "cards": cards.cards(matching, sessions.clock()),
@@ -71,6 +65,7 @@ async def _found(request: Request) -> dict[str, Any]:
         "areas": filters.areas(units),
         "zone": cards.zone_of(matching or units),
         "has_units": bool(units),
+        "as_of": (view.read_to_end_at or datetime.fromtimestamp(0, UTC)).timestamp(),
     }
 
 

@@ -13,9 +13,10 @@ from services.kit.idempotency import Creation
 from services.kit.keys import random_id
 from services.kit.problems import Problem
 from services.shelter_beds import bodies, holds, store
-from services.shelter_beds.board import asking, cards, finding, language, pages
+from services.shelter_beds.board import asking, cards, language, pages
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
 from services.shelter_beds.board.typed import read, text
+from services.shelter_beds.feed.view import Availability
 from services.shelter_beds.model import LIVE
 from services.shelter_beds.tables import Hold, Unit
 
@@ -27,7 +28,7 @@ Holder = Annotated[Visitor, signed_in(Scope.HOLDS_WRITE)]
 @router.get("/board/units/{unit_id}/hold")
 async def ask_hold(request: Request, unit_id: str, visitor: Holder) -> Response:
     """Ask for how long, and how many beds."""
-    card = await _card(request, unit_id)
+    card = _card(request, unit_id)
     beds = request.query_params.get("beds", "")
     wanted = {"beds": beds if beds.isascii() and beds.isdigit() else "1"}
     return _form(request, visitor, card, wanted, {})
@@ -45,7 +46,7 @@ async def place_hold(request: Request, unit_id: str, visitor: Holder) -> Respons
             visitor.principal, bodies.HoldView, lambda session: holds.place(session, visitor.principal, body)
         )
     except Problem as problem:
-        card = await _card(request, unit_id)
+        card = _card(request, unit_id)
         wanted = {name: text(form, name) for name in ("beds", "minutes")}
         return _form(request, visitor, card, wanted, _faults(request, problem, card), problem.type.status)
     return pages.to(f"/board/holds/{hold.id}")
@@ -114,12 +115,13 @@ async def _changed(request: Request, hold_id: str, visitor: Visitor, change: Any
     return pages.to(f"/board/holds/{hold_id}")
 
 
-async def _card(request: Request, unit_id: str) -> cards.Card:
+def _card(request: Request, unit_id: str) -> cards.Card:
     sessions: CookieSessions = request.app.state.sessions
-    for unit in await finding.said(request):
-        if unit.unit_id == unit_id:
-            return cards.card(unit, sessions.clock())
-    raise Problem("not-found")
+    view: Availability = request.app.state.availability
+    unit = view.get(unit_id)
+    if unit is None:
+        raise Problem("not-found")
+    return cards.card(unit, sessions.clock())
 
 
 def _faults(request: Request, problem: Problem, card: cards.Card) -> dict[str, str]:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.beds import Unit
 from services.shelter_beds.board.language import Catalogue
+from services.shelter_beds.feed.age import GRACE
 from services.shelter_beds.model import local_day, moment_on
 
 MINUTE: Final = 60
@@ -38,6 +39,8 @@ def report(words: Catalogue, reported: float, due: float, now: float) -> str:
     age = duration(words, now - reported)
     if now < due:
         return words("report.just_now") if now - reported < MINUTE else words("report.fresh", duration=age)
+    if now < due + (due - reported) * GRACE:
+        return words("report.due", duration=age)
     return words("report.overdue", duration=age, overdue=duration(words, now - due))
 
 

@@ -4,28 +4,19 @@ import { correct, now, say } from "./ticking.js";
 
 const FETCH_EVERY = 2000; // ms; less often when answers are slow, so that many boards can't pull a server down
 const ANNOUNCE_EVERY = 10000; // ms
-const SILENT_AFTER = 45; // seconds without a word: three heartbeats
+const SILENT_AFTER = 40; // seconds: two heartbeats, and some
 const MOST_NAMED = 3;
-const NOT_OF_THE_FEED = ["lang", "view", "beds"];
 
 const list = document.getElementById("units");
 const connection = document.getElementById("connection");
 const announcement = document.getElementById("announcement");
 const clock = new Intl.DateTimeFormat("en-GB", { timeZone: connection.dataset.zone, hour: "2-digit", minute: "2-digit" });
 
-const waiting = new Set();
+const waiting = new Map(); // units to fetch, and the version of each that was told
 let changed = new Map();
-let heard = now();
+let heard = Number(connection.dataset.heard);
 let isOpen = null; // not known yet
 let fetching = false;
-
-function address() {
-  const wanted = new URLSearchParams();
-  for (const [name, value] of new URLSearchParams(location.search)) {
-    if (value && !NOT_OF_THE_FEED.includes(name)) wanted.append(name, value);
-  }
-  return `/feed?${wanted}`;
-}
 
 function showConnection() {
   const lost = now() - heard > SILENT_AFTER;
@@ -43,7 +34,7 @@ function hear(at, complete = at) {
 }
 
 function connect() {
-  const source = new EventSource(address());
+  const source = new EventSource(document.body.dataset.feed);
   const on = (name, take) => source.addEventListener(name, (event) => take(JSON.parse(event.data)));
   on("snapshot", ({ at, items }) => {
     hear(at);
@@ -51,7 +42,7 @@ function connect() {
   });
   on("changes", ({ at, items, removed }) => {
     hear(at);
-    for (const item of items) waiting.add(item.unit_id);
+    for (const item of items) waiting.set(item.unit_id, item.version);
     for (const unit of removed) drop(unit);
     refresh();
   });
@@ -70,7 +61,7 @@ function takeSnapshot(items) {
   for (const card of [...list.children]) if (!there.has(card.dataset.unit)) drop(card.dataset.unit);
   for (const { unit_id, version } of items) {
     const card = cardOf(unit_id);
-    if (!card || Number(card.dataset.version) < version) waiting.add(unit_id);
+    if (!card || Number(card.dataset.version) < version) waiting.set(unit_id, version);
   }
   refresh();
 }
@@ -90,15 +81,15 @@ function showEmpty() {
 async function refresh() {
   if (fetching || !waiting.size) return;
   fetching = true;
-  const asked = [...waiting];
+  const asked = new Map(waiting);
   waiting.clear();
   const began = performance.now();
   try {
-    const answer = await fetch(cardsAddress(asked));
+    const answer = await fetch(cardsAddress([...asked.keys()]));
     if (!answer.ok) throw new Error(String(answer.status));
     show(asked, await answer.text());
   } catch {
-    asked.forEach((unit) => waiting.add(unit));
+    asked.forEach((version, unit) => waiting.has(unit) || waiting.set(unit, version));
   }
   setTimeout(() => {
     fetching = false;
@@ -115,10 +106,12 @@ function cardsAddress(units) {
 function show(asked, html) {
   const part = new DOMParser().parseFromString(html, "text/html");
   document.getElementById("summary").replaceWith(part.getElementById("summary"));
-  for (const unit of asked) {
+  for (const [unit, version] of asked) {
     const card = part.getElementById(`unit-${unit}`);
     if (card) put(document.adoptNode(card));
     else drop(unit);
+    // Another process answered, which has not read so far yet.
+    if (card && Number(card.dataset.version) < version && !waiting.has(unit)) waiting.set(unit, version);
   }
   showEmpty();
 }
@@ -148,7 +141,7 @@ function announce() {
 
 list.addEventListener("due", ({ target }) => {
   target.removeAttribute("data-tick");
-  waiting.add(target.closest("[data-unit]").dataset.unit);
+  waiting.set(target.closest("[data-unit]").dataset.unit, 0);
   refresh();
 });
 document.addEventListener("visibilitychange", showConnection);

@@ -35,10 +35,14 @@ export function countdown(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(left % MINUTE)}` : `${minutes}:${two(left % MINUTE)}`;
 }
 
+/** When a report is overdue: half its own rhythm after the next was due. */
+const overdue = (from, to) => to + (to - from) * 0.5;
+
 /** Says what an element's times mean at a moment; null for one whose time has come. */
 export function words(kind, from, to, moment) {
   if (kind === "report") {
     const age = duration(moment - from);
+    if (moment >= to && moment < overdue(from, to)) return say("report.due", { duration: age });
     if (moment >= to) return say("report.overdue", { duration: age, overdue: duration(moment - to) });
     return moment - from < MINUTE ? say("report.just_now") : say("report.fresh", { duration: age });
   }
@@ -54,7 +58,7 @@ function tick() {
     const said = words(kind, Number(from), Number(to), moment);
     if (said === null) element.dispatchEvent(new CustomEvent("due", { bubbles: true }));
     else if (element.textContent !== said) element.textContent = said;
-    if (kind === "report") element.classList.toggle("overdue", moment >= Number(to));
+    if (kind === "report") element.classList.toggle("overdue", moment >= overdue(Number(from), Number(to)));
   }
 }
 
