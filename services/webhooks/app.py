@@ -1,12 +1,12 @@
 """The composition root of webhooks."""
 
-import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
 
+from services.kit import open_files
 from services.kit.auth import public
 from services.kit.clients import Transport
 from services.kit.database import Database
@@ -33,7 +33,7 @@ OPEN_FILES: Final = 65_536
 
 def create_app() -> FastAPI:
     """Make the application of webhooks from the environment."""
-    _allow_many_connections()
+    open_files.allow(OPEN_FILES)  # each request that waits for a slow endpoint's answer is one
     return compose(WebhooksSettings.read(NAME))
 
 
@@ -117,10 +117,3 @@ def _document(app: FastAPI) -> None:
 
         What an endpoint has not had when a newer one of the unit is there is not sent any more.
         """
-
-
-def _allow_many_connections() -> None:
-    """Let slow endpoints be many: each request that waits for an answer is an open file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
