@@ -11,7 +11,6 @@ from fhir.resources.R4B.bundle import Bundle
 
 from services.kit.auth import Scope
 from services.shelter_beds.interop import hsds
-from services.shelter_beds.interop.printed import POLICY
 from tests.conftest import Databases
 from tests.contracts import hsds_shapes as shapes
 from tests.support.shelter import OTHER, OUTREACH, SAFE_HOUSE, SHELTER, Shelter, opened
@@ -147,20 +146,6 @@ async def test_the_table_is_csv_and_nobody_keeps_it(shelter: Shelter) -> None:
     assert (await shelter.get(None, "/availability.csv")).text == answer.text, "the administrator sees the same"
     refused = await shelter.http.get("/availability.csv", headers=shelter.headers(OTHER, [Scope.HOLDS_WRITE]))
     assert refused.status_code == 403
-
-
-async def test_the_list_to_print_has_no_place_of_a_confidential_unit_and_speaks_spanish(shelter: Shelter) -> None:
-    answer = await shelter.get(OTHER, "/availability.html", lang="es")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"] == POLICY
-    assert answer.headers["cache-control"] == "no-store"
-    assert '<html lang="es">' in answer.text
-    assert "lugar confidencial" in answer.text
-    assert HIDDEN_PLACE not in answer.text
-    assert NOT_SHOWN not in answer.text
-    headers = shelter.headers(OTHER) | {"Accept-Language": "es-MX,es;q=0.9,en;q=0.8"}
-    assert "<h1>Camas</h1>" in (await shelter.http.get("/availability.html", headers=headers)).text
-    assert (await shelter.get(OTHER, "/availability.html", lang="fr")).status_code == 422
 
 
 async def rows(shelter: Shelter) -> dict[str, dict[str, str]]:

@@ -18,19 +18,19 @@ from services.shelter_beds.tables import Hold
 router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
 
 Navigator = Annotated[Visitor, signed_in(Scope.BEDS_READ)]
-WALL: Final = "wall"
+VIEWS: Final = {"wall": "wall.html", "print": "print.html"}
 MOST_CARDS: Final = 500
 
 
 @router.get("/board")
 async def board(request: Request, visitor: Navigator, view: str = "") -> Response:
-    """Show how many beds there are, where, and for whom; `?view=wall` for a screen on a wall."""
+    """Show how many beds there are, where, and for whom; `?view=wall` for a screen on a wall, `print` for paper."""
     found = _found(request)
     return pages.render(
         request,
-        "wall.html" if view == WALL else "board.html",
+        VIEWS.get(view, "board.html"),
         visitor,
-        holds=await _own_holds(request, visitor) if view != WALL else [],
+        holds=[] if view in VIEWS else await _own_holds(request, visitor),
         **found,
     )
 

@@ -23,7 +23,7 @@ from services.shelter_beds.board import cards, filters, language, times
 from services.shelter_beds.board.sessions import CookieSessions, SignInNeeded, Visitor
 
 HERE: Final = Path(__file__).parent
-STATIC: Final = {"board.css": "text/css", "icon.svg": "image/svg+xml"} | dict.fromkeys(
+STATIC: Final = {"board.css": "text/css", "print.css": "text/css", "icon.svg": "image/svg+xml"} | dict.fromkeys(
     ("live.js", "desk.js", "crossing.js", "ticking.js"), "text/javascript"
 )
 POLICY: Final = (
@@ -149,6 +149,11 @@ def _clock(moment: float, zone: ZoneInfo | str) -> str:
     return times.clock(datetime.fromtimestamp(moment, UTC), place)
 
 
+def _day_at(moment: float, zone: ZoneInfo) -> str:
+    """Write the day that it is at a place."""
+    return datetime.fromtimestamp(moment, zone).date().isoformat()
+
+
 @cache
 def _templates() -> Environment:
     made = Environment(
@@ -159,5 +164,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(static=_static_address, times=times, clock=_clock, headline=cards.headline, chips=filters.CHIPS)
+    made.globals.update(day_at=_day_at)
     made.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     return made

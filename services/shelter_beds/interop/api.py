@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from services.shelter_beds.interop import fhir_api, hsds_api, printed_api, spreadsheet_api
+from services.shelter_beds.interop import fhir_api, hsds_api, spreadsheet_api
 
-ROUTERS: Final = (hsds_api.router, fhir_api.router, spreadsheet_api.router, printed_api.router)
+ROUTERS: Final = (hsds_api.router, fhir_api.router, spreadsheet_api.router)
