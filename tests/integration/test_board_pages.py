@@ -86,6 +86,9 @@ async def test_a_place_that_is_confidential_shows_yes_or_no_and_a_number_to_call
     assert "tel:+18005550101" in shown
     assert re.search(r'<b class="word">\s*Yes', shown)
     assert "of 3 beds" not in shown
+    hold = (await navigator.post(f"/board/units/{unit}/hold", beds="1", minutes="30")).headers["location"]
+    for path in (hold, f"{hold}/refer", "/board", f"/board/units/{unit}/hold"):
+        assert not re.search("Canary|22:00|bedding", (await navigator.get(path)).text), path
     small = await board.shelter.unit(2, shown="call", hold_policy="none", phone="+1 555 0199")
     called = card((await navigator.get("/board")).text, small)
     assert ("Call to ask" in called, "tel:+15550199" in called, "/hold" in called) == (True, True, False)

@@ -13,7 +13,7 @@ from services.kit.auth import Scope, signed_in
 from services.kit.database import Database
 from services.kit.keys import random_id
 from services.kit.problems import Problem
-from services.shelter_beds import holds
+from services.shelter_beds import holds, saying
 from services.shelter_beds.board import asking, holding, language, pages
 from services.shelter_beds.board.sessions import Visitor
 from services.shelter_beds.board.typed import text
@@ -136,8 +136,7 @@ async def _form(
         visitor,
         status,
         hold=hold,
-        unit=unit,
-        profile=unit.profile,
+        public=saying.shown_to_holders(unit),
         contacts=contacts,
         typed=dict.fromkeys(FIELDS, "") | typed,
         faults=faults,

@@ -6,6 +6,7 @@ const FETCH_EVERY = 2000; // ms; less often when answers are slow, so that many 
 const ANNOUNCE_EVERY = 10000; // ms
 const SILENT_AFTER = 40; // seconds: two heartbeats, and some
 const MOST_NAMED = 3;
+const MOST_AT_ONCE = 100; // units; their ids stand in the address
 
 const list = document.getElementById("units");
 const connection = document.getElementById("connection");
@@ -81,8 +82,8 @@ function showEmpty() {
 async function refresh() {
   if (fetching || !waiting.size) return;
   fetching = true;
-  const asked = new Map(waiting);
-  waiting.clear();
+  const asked = new Map([...waiting].slice(0, MOST_AT_ONCE));
+  for (const unit of asked.keys()) waiting.delete(unit);
   const began = performance.now();
   try {
     const answer = await fetch(cardsAddress([...asked.keys()]));
