@@ -160,6 +160,26 @@ async def test_a_board_says_when_it_is_not_live(town: Night) -> None:
         assert await age.inner_text() != before, "an age goes on without a network"
 
 
+async def test_a_board_whose_session_is_over_says_so(town: Night) -> None:
+    async with town.page(town.outreach, **SCREENS["by day"]) as page:
+        await page.goto(f"{town.address}/board")
+        await expect(page.locator("#connection")).to_have_class(re.compile("live"))
+        await page.context.clear_cookies()
+        await say(town, town.units["Bridge Recovery Beds"], 1)
+        await expect(page.locator("#connection")).to_have_text(re.compile(r"signed out, not live since \d\d:\d\d"))
+
+
+async def test_the_shelters_answer_shows_up_at_the_holder(town: Night) -> None:
+    unit = await town.board.shelter.unit(4, SHELTER, name="Answer House", hold_policy="request")
+    hold = await town.board.shelter.hold(unit)
+    async with town.page(town.outreach, **SCREENS["by day"]) as page:
+        await page.goto(f"{town.address}/board/holds/{hold['id']}")
+        await expect(page.locator(".ticket")).to_contain_text("has not answered yet")
+        await town.board.shelter.post(SHELTER, f"/holds/{hold['id']}/answer", {"accept": True})
+        await expect(page.locator(".ticket")).to_contain_text("Say this code at the door")
+        await expect(page.get_by_role("status")).to_contain_text("Say this code at the door")
+
+
 async def test_a_request_shows_up_at_the_desk(town: Night) -> None:
     unit = await town.board.shelter.unit(4, SHELTER, name="Knock House", hold_policy="request")
     async with town.page(town.shelter, **SCREENS["by day"]) as page:
@@ -208,7 +228,7 @@ async def test_nothing_came_from_elsewhere_and_no_policy_was_broken(town: Night)
         for path in pages(town):
             await page.goto(town.address + path)
     assert town.foreign == []
-    assert [said for said in town.said if not re.search("404|ERR_FAILED|ERR_INTERNET_DISCONNECTED", said)] == []
+    assert [said for said in town.said if not re.search("404|401|ERR_FAILED|ERR_INTERNET_DISCONNECTED", said)] == []
 
 
 async def say(town: Night, unit: str, free: int) -> httpx.Response:

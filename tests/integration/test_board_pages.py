@@ -191,7 +191,7 @@ async def test_refer_crosses_as_the_api_says_and_nothing_typed_stays(board: Boar
         "delivered_at": "2026-11-26T08:14:00Z",
     }  # fmt: skip
     line = "has: identity, household; not sent: health; delivered 08:14; accepted"
-    assert line in plain((await navigator.get(f"/board/referrals/{referral}/crossing")).text)
+    assert line in plain((await navigator.get(f"/board/referrals/{referral}")).text)
     assert line in plain((await navigator.get(address)).text)
     tables = [str(name) for (name,) in board.shelter.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     kept = " ".join(str(board.shelter.sql(f'SELECT * FROM "{table}"')) for table in tables)  # noqa: S608 - our tables

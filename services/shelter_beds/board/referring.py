@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 from urllib.parse import quote
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from starlette.datastructures import FormData
@@ -81,17 +81,6 @@ async def show_referral(request: Request, referral_id: str, visitor: Originator)
     if found is None:
         raise Problem("not-found")
     return pages.render(request, "referral.html", visitor, crossing=found, zone=UTC)
-
-
-@router.get("/board/referrals/{referral_id}/crossing")
-async def show_crossing(request: Request, referral_id: str, visitor: Originator, zone: str = "UTC") -> Response:
-    """Show the same line alone, for a page that keeps it up to date."""
-    found = await asking.crossing(request, visitor, referral_id)
-    return pages.render(request, "crossing.html", visitor, crossing=found, zone=_zone(zone))
-
-
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name) if name in available_timezones() else UTC
 
 
 def _body(hold: Hold, unit: Unit, form: FormData) -> dict[str, Any]:
