@@ -93,6 +93,11 @@ def last_said(unit: Unit) -> dict[str, Any]:
     return {**(unit.said or {}), "version": unit.version, "updated_at": rfc3339(unit.updated_at)}
 
 
+def shown_to_holders(unit: Unit) -> said.Unit:
+    """Return what whoever holds a bed of a unit may know of it: what is public."""
+    return msgspec.convert(last_said(unit), said.Unit)
+
+
 async def hold(
     session: AsyncSession, kind: type[said.HoldEvent], row: Hold, beds: Sequence[Bed], now: datetime
 ) -> None:

@@ -43,6 +43,8 @@ async def test_the_pages_have_their_pictures(town: Night) -> None:
         async with town.page(organization, **screen) as page:
             await page.goto(town.address + path)
             await page.wait_for_load_state()
+            if path.startswith("/board?") or path == "/board":
+                await page.wait_for_selector(".connection.live")
             await taken(page, FOLDER / f"{name}.png", whole=name in {"desk", "refer", "hold"})
 
 

@@ -86,6 +86,9 @@ async def test_a_place_that_is_confidential_shows_yes_or_no_and_a_number_to_call
     assert "tel:+18005550101" in shown
     assert re.search(r'<b class="word">\s*Yes', shown)
     assert "of 3 beds" not in shown
+    hold = (await navigator.post(f"/board/units/{unit}/hold", beds="1", minutes="30")).headers["location"]
+    for path in (hold, f"{hold}/refer", "/board", f"/board/units/{unit}/hold"):
+        assert not re.search("Canary|22:00|bedding", (await navigator.get(path)).text), path
     small = await board.shelter.unit(2, shown="call", hold_policy="none", phone="+1 555 0199")
     called = card((await navigator.get("/board")).text, small)
     assert ("Call to ask" in called, "tel:+15550199" in called, "/hold" in called) == (True, True, False)
@@ -188,7 +191,7 @@ async def test_refer_crosses_as_the_api_says_and_nothing_typed_stays(board: Boar
         "delivered_at": "2026-11-26T08:14:00Z",
     }  # fmt: skip
     line = "has: identity, household; not sent: health; delivered 08:14; accepted"
-    assert line in plain((await navigator.get(f"/board/referrals/{referral}/crossing")).text)
+    assert line in plain((await navigator.get(f"/board/referrals/{referral}")).text)
     assert line in plain((await navigator.get(address)).text)
     tables = [str(name) for (name,) in board.shelter.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     kept = " ".join(str(board.shelter.sql(f'SELECT * FROM "{table}"')) for table in tables)  # noqa: S608 - our tables

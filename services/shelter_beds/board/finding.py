@@ -9,7 +9,7 @@ from starlette.responses import Response
 from schemas.beds import Unit
 from services.kit.auth import Scope, signed_in
 from services.kit.database import Database
-from services.shelter_beds import store
+from services.shelter_beds import saying, store
 from services.shelter_beds.board import cards, filters, pages
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
 from services.shelter_beds.feed.view import Availability
@@ -77,11 +77,11 @@ def _totals(units: list[Unit]) -> dict[str, int]:
     }
 
 
-async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, str, str]]:
-    """Return the organization's own live holds, with the name and the time zone of each one's unit."""
+async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, Unit]]:
+    """Return the organization's own live holds, with what is public of each one's unit."""
     if not visitor.may(Scope.HOLDS_WRITE):
         return []
     database: Database = request.app.state.database
     async with database.transaction() as session:
         rows = (await session.execute(store.live_holds_of(visitor.session.organization))).all()
-    return [(hold, str(unit.profile["name"]), str(unit.profile["time_zone"])) for hold, unit in rows]
+    return [(hold, saying.shown_to_holders(unit)) for hold, unit in rows]

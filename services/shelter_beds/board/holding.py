@@ -12,7 +12,7 @@ from services.kit.database import Database
 from services.kit.idempotency import Creation
 from services.kit.keys import random_id
 from services.kit.problems import Problem
-from services.shelter_beds import bodies, holds, store
+from services.shelter_beds import bodies, holds, saying, store
 from services.shelter_beds.board import asking, cards, language, pages
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
 from services.shelter_beds.board.typed import read, text
@@ -94,8 +94,7 @@ async def shown(
         status,
         hold=hold,
         is_live=is_live,
-        unit=unit,
-        profile=unit.profile,
+        public=saying.shown_to_holders(unit),
         zone=ZoneInfo(unit.profile["time_zone"]),
         crossing=await asking.crossing(request, visitor, hold.referral_id) if hold.referral_id else None,
         faults=faults,

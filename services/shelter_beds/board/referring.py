@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 from urllib.parse import quote
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from starlette.datastructures import FormData
@@ -13,7 +13,7 @@ from services.kit.auth import Scope, signed_in
 from services.kit.database import Database
 from services.kit.keys import random_id
 from services.kit.problems import Problem
-from services.shelter_beds import holds
+from services.shelter_beds import holds, saying
 from services.shelter_beds.board import asking, holding, language, pages
 from services.shelter_beds.board.sessions import Visitor
 from services.shelter_beds.board.typed import text
@@ -83,17 +83,6 @@ async def show_referral(request: Request, referral_id: str, visitor: Originator)
     return pages.render(request, "referral.html", visitor, crossing=found, zone=UTC)
 
 
-@router.get("/board/referrals/{referral_id}/crossing")
-async def show_crossing(request: Request, referral_id: str, visitor: Originator, zone: str = "UTC") -> Response:
-    """Show the same line alone, for a page that keeps it up to date."""
-    found = await asking.crossing(request, visitor, referral_id)
-    return pages.render(request, "crossing.html", visitor, crossing=found, zone=_zone(zone))
-
-
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name) if name in available_timezones() else UTC
-
-
 def _body(hold: Hold, unit: Unit, form: FormData) -> dict[str, Any]:
     typed = {name: text(form, name) for name in FIELDS}
     identity = {name: typed[name] for name in ("first_name", "last_name", "dob") if typed[name]}
@@ -136,8 +125,7 @@ async def _form(
         visitor,
         status,
         hold=hold,
-        unit=unit,
-        profile=unit.profile,
+        public=saying.shown_to_holders(unit),
         contacts=contacts,
         typed=dict.fromkeys(FIELDS, "") | typed,
         faults=faults,

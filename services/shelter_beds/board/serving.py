@@ -30,12 +30,6 @@ async def desk(request: Request, visitor: Shelter) -> Response:
     return await _shown(request, visitor, request.query_params.get("unit", ""))
 
 
-@router.get("/board/desk/{unit_id}/holds")
-async def desk_holds(request: Request, unit_id: str, visitor: Shelter) -> Response:
-    """Show the holds at a desk alone, for a page that keeps them up to date."""
-    return await _shown(request, visitor, unit_id, template="desk_holds.html", part=True)
-
-
 @router.post("/board/desk/{unit_id}/census")
 async def say(request: Request, unit_id: str, visitor: Shelter) -> Response:
     """Say how many beds are free, as of now."""
@@ -112,8 +106,6 @@ async def _shown(
     unit_id: str,
     faults: dict[str, str] | None = None,
     status: int = 200,
-    template: str = "desk.html",
-    **context: object,
 ) -> Response:
     database: Database = request.app.state.database
     async with database.transaction() as session:
@@ -126,7 +118,7 @@ async def _shown(
         now: datetime = await kit_database.now(session)
     return pages.render(
         request,
-        template,
+        "desk.html",
         visitor,
         status,
         units=own,
@@ -137,7 +129,6 @@ async def _shown(
         zone=ZoneInfo(unit.profile["time_zone"] if unit else "UTC"),
         done=request.query_params.get("done", ""),
         faults=faults or {},
-        **context,
     )
 
 

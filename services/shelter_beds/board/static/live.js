@@ -6,6 +6,7 @@ const FETCH_EVERY = 2000; // ms; less often when answers are slow, so that many 
 const ANNOUNCE_EVERY = 10000; // ms
 const SILENT_AFTER = 40; // seconds: two heartbeats, and some
 const MOST_NAMED = 3;
+const MOST_AT_ONCE = 100; // units; their ids stand in the address
 
 const list = document.getElementById("units");
 const connection = document.getElementById("connection");
@@ -17,18 +18,21 @@ let changed = new Map();
 let heard = Number(connection.dataset.heard);
 let isOpen = null; // not known yet
 let fetching = false;
+let isBehind = false; // a change was told whose card could not be fetched
+let isSignedOut = false;
 
 function showConnection() {
   const lost = now() - heard > SILENT_AFTER;
-  const state = lost ? "live.lost" : isOpen ? "live.live" : isOpen === null ? "live.as_of" : "live.reconnecting";
-  const said = say(state, { clock: clock.format(new Date(heard * 1000)) });
-  connection.className = `connection ${lost ? "lost" : isOpen ? "live" : ""}`;
+  const isLive = isOpen && !isBehind;
+  const state = isSignedOut ? "signed_out" : lost ? "lost" : isLive ? "live" : isOpen === null ? "as_of" : "reconnecting";
+  const said = say(`live.${state}`, { clock: clock.format(new Date(heard * 1000)) });
+  connection.className = `connection ${isSignedOut ? "lost" : state}`;
   if (connection.textContent !== said) connection.textContent = said;
 }
 
 function hear(at, complete = at) {
   correct(at);
-  if (complete) heard = Date.parse(complete) / 1000;
+  if (complete && !isBehind) heard = Date.parse(complete) / 1000;
   isOpen = true;
   showConnection();
 }
@@ -70,7 +74,8 @@ const cardOf = (unit) => [...list.children].find((card) => card.dataset.unit ===
 
 function drop(unit) {
   const card = cardOf(unit);
-  if (card && !card.contains(document.activeElement)) card.remove();
+  if (card?.contains(document.activeElement)) document.getElementById("main").focus({ preventScroll: true });
+  card?.remove();
   showEmpty();
 }
 
@@ -81,14 +86,17 @@ function showEmpty() {
 async function refresh() {
   if (fetching || !waiting.size) return;
   fetching = true;
-  const asked = new Map(waiting);
-  waiting.clear();
+  const asked = new Map([...waiting].slice(0, MOST_AT_ONCE));
+  for (const unit of asked.keys()) waiting.delete(unit);
   const began = performance.now();
   try {
     const answer = await fetch(cardsAddress([...asked.keys()]));
+    isSignedOut = answer.status === 401;
     if (!answer.ok) throw new Error(String(answer.status));
+    isBehind = false;
     show(asked, await answer.text());
   } catch {
+    isBehind = true;
     asked.forEach((version, unit) => waiting.has(unit) || waiting.set(unit, version));
   }
   setTimeout(() => {
