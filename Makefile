@@ -10,12 +10,15 @@ DEPENDENCIES := $(VENV)/.dependencies-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .cache/kafka/.jars-checked
 CLASS_CACHE := .cache/kafka/.classes-learnt
+EXTRA_PYTHON := $(VENV)/.extra-installed
+EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 
-.PHONY: help setup lint test demo bench soak clean
+.PHONY: help setup lint test test-extra demo bench soak clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
+	@echo "make test-extra   the tests in a browser and in Node; needs Chromium, Node and npm on the machine"
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
@@ -53,6 +56,18 @@ lint: setup
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # whole stacks first, so that none is last alone
 
+test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE)
+	$(BIN)/pytest tests/extra
+
+$(EXTRA_PYTHON): requirements-extra.txt $(DEPENDENCIES)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-extra.txt
+	@touch $@
+
+$(EXTRA_NODE): tests/extra/package.json tests/extra/package-lock.json
+	@command -v npm > /dev/null || { echo "make test-extra needs Node and npm: apt-get install nodejs npm" >&2; exit 1; }
+	npm ci --silent --prefix tests/extra
+	@touch $@
+
 demo: setup
 	$(BIN)/threshold demo $(if $(ONCE),--once)
 
@@ -63,5 +78,5 @@ soak: setup
 	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf $(VENV) .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) tests/extra/node_modules .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -84,6 +84,8 @@ class Hold(Closed, frozen=True):
     """What happened to one bed of a hold. `order` goes up by one with each record of the bed, from 1.
 
     `organization` is the shelter's, `holder` whose hold it is; `expires_at` is when it ends by itself, while it lives.
+    `bed_ids` are all beds of the hold, this one too: whoever tells of a step once, and not for each bed, needs no other
+    record for it.
     """
 
     hold_id: Identifier
@@ -94,6 +96,7 @@ class Hold(Closed, frozen=True):
     order: Count
     expires_at: Timestamp | None = None
     reason: ReleaseReason | None = None
+    bed_ids: tuple[Identifier, ...] = ()
 
 
 class BedEvent(Closed, tag_field="type", frozen=True):

@@ -43,7 +43,7 @@ SERVICES = (
     ),
     Service("consent", 2, secrets=("THRESHOLD_CONSENT_SIGNING_KEY", "THRESHOLD_KEY_ENCRYPTION_KEY")),
     Service("referrals", 3),
-    Service("shelter_beds", 4),
+    Service("shelter_beds", 4, settings=(("THRESHOLD_ALLOW_LOOPBACK_PAGES", "true"),)),
     Service("webhooks", 5, settings=(("THRESHOLD_ALLOW_LOOPBACK_RECEIVERS", "true"),)),
     Service("audit", 6),
     Service("boundary", 7, has_database=False, settings=(("THRESHOLD_SNAPSHOTS", "{home}/snapshots"),)),

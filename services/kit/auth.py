@@ -1,14 +1,15 @@
 """Who is calling and what they may do: access tokens of clients, assertions of services, one declaration per route.
 
-Every route carries exactly one declaration: `requires(scopes)`, `service_only(names)` or `public()`. `access_of` reads
-it back, so a test can hold the whole table of routes against what was meant, and a route without one fails.
+Every route carries exactly one declaration: `requires(scopes)`, `service_only(names)`, `public()` or, for a page,
+`signed_in(scopes)`. `access_of` reads it back, so a test can hold the whole table of routes against what was meant, and
+a route without one fails.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from fastapi import Depends, FastAPI, Request
@@ -116,6 +117,16 @@ class Verifiers:
     clock: Callable[[], float] = time.time
 
 
+class Sessions(Protocol):
+    """Who has signed in to a service's pages; a service that has pages puts one into `app.state.sessions`."""
+
+    async def reader(self, request: Request) -> Principal | None:
+        """Return whom a request's session stands for when it only reads; None without a valid session."""
+
+    async def visitor(self, request: Request, scopes: frozenset[Scope]) -> object:
+        """Return who asks for a page, with one of the scopes; raises what the service's pages make an answer of."""
+
+
 Bearer = Annotated[
     HTTPAuthorizationCredentials | None, Depends(HTTPBearer(scheme_name="access token", auto_error=False))
 ]
@@ -131,17 +142,22 @@ class Public:
 
 @dataclass(frozen=True)
 class Scoped:
-    """Open to clients with any one of these scopes; without scopes named, to every client."""
+    """Open to clients with any one of these scopes; without scopes named, to every client.
+
+    Who signed in to the service's pages may read without a token: a browser's EventSource can send none.
+    """
 
     scopes: frozenset[Scope]
 
     async def __call__(self, request: Request, bearer: Bearer) -> Principal:
         """Return the caller; Problem 401 without a valid token, 403 without a scope."""
         verifiers: Verifiers = request.app.state.verifiers
-        if bearer is None:
-            raise unauthenticated()
         try:
-            principal = verify_access_token(bearer.credentials, verifiers.governance_key, verifiers.clock())
+            principal = (
+                verify_access_token(bearer.credentials, verifiers.governance_key, verifiers.clock())
+                if bearer is not None
+                else await _reader(request)
+            )
         except RefusedTokenError as error:
             raise unauthenticated("invalid_token") from error
         if self.scopes and not self.scopes & principal.scopes:
@@ -176,7 +192,19 @@ class ServiceOnly:
         return caller
 
 
-Access = Public | Scoped | ServiceOnly
+@dataclass(frozen=True)
+class SignedIn:
+    """A page, open to who signed in with a credential that has any one of these scopes; others are led to sign in."""
+
+    scopes: frozenset[Scope]
+
+    async def __call__(self, request: Request) -> Any:  # noqa: ANN401 - what the service's own sessions make of it
+        """Return the visitor, as `Sessions.visitor` does."""
+        sessions: Sessions = request.app.state.sessions
+        return await sessions.visitor(request, self.scopes)
+
+
+Access = Public | Scoped | ServiceOnly | SignedIn
 
 
 def public() -> Dependency:
@@ -200,6 +228,11 @@ def service_only(*services: str) -> Dependency:
     return Dependency(ServiceOnly(frozenset(services)))
 
 
+def signed_in(*scopes: Scope) -> Dependency:
+    """Declare a page for who signed in; as a parameter it gives what the service's `Sessions.visitor` returns."""
+    return Dependency(SignedIn(frozenset(scopes)))
+
+
 def routes_of(app: FastAPI) -> Iterator[RouteContext]:
     """Give every API route of an app, with the full path it is served at."""
     return (route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute))
@@ -214,10 +247,18 @@ def access_of(route: RouteContext) -> Access:
 
 
 def _declarations(dependant: Dependant) -> Iterator[Access]:
-    if isinstance(dependant.call, Public | Scoped | ServiceOnly):
+    if isinstance(dependant.call, Access):
         yield dependant.call
     for inner in dependant.dependencies:
         yield from _declarations(inner)
+
+
+async def _reader(request: Request) -> Principal:
+    sessions: Sessions | None = getattr(request.app.state, "sessions", None)
+    found = await sessions.reader(request) if sessions is not None and request.method == "GET" else None
+    if found is None:
+        raise unauthenticated()
+    return found
 
 
 def unauthenticated(error: str | None = None) -> Problem:

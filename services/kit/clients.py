@@ -172,6 +172,55 @@ class ServiceClient:
         await self._network.close()
 
 
+class DelegatedClient:
+    """Sends requests to the service `target` for whoever has an access token, and asks for such tokens."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        target: str,
+        *,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,
+        transport: Transport | None = None,
+    ) -> None:
+        self._target = target
+        self._base_url = settings.services.get(target, "")
+        self._network = _Network(timeout)
+        self._send = _over(transport) if transport else self._network.send
+
+    async def form(self, path: str, fields: Mapping[str, str]) -> Answer:
+        """Send a POST with a form; see `request`."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self._answered("POST", path, headers, urlencode(fields).encode())
+
+    async def request(
+        self, method: str, path: str, token: str, *, body: object = None, key: str | None = None
+    ) -> Answer:
+        """Return the answer, be it a success or the caller's mistake; `key` is the Idempotency-Key.
+
+        DependencyDown when the service can't be reached in time, or answers 5xx or 429.
+        """
+        headers = {"Authorization": f"Bearer {token}", **({"Idempotency-Key": key} if key else {})}
+        if body is None:
+            return await self._answered(method, path, headers, b"")
+        return await self._answered(
+            method, path, headers | {"Content-Type": "application/json"}, msgspec.json.encode(body)
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._network.close()
+
+    async def _answered(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> Answer:
+        try:
+            answer = await self._send(method, URL(f"{self._base_url}{path}", encoded=True), headers, content)
+        except (aiohttp.ClientError, httpx.TransportError, TimeoutError) as error:
+            raise DependencyDown(self._target) from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise DependencyDown(self._target)
+        return answer
+
+
 @asynccontextmanager
 async def opened(settings: ServiceSettings, target: str) -> AsyncIterator[ServiceClient]:
     """Give a client that is closed at the end of the block."""

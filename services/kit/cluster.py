@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.errors import for_code
 
 from services.kit.topics import Topic, differences, load
 
@@ -45,6 +47,18 @@ def check(bootstrap: str, topics: Mapping[str, Topic] | None = None) -> list[str
         for name, topic in declared.items()
         for sentence in differences(topic, counts.get(name), configs.get(name, {}))
     ]
+
+
+def topic_id(bootstrap: str, topic: str) -> str:
+    """Return the hex digits of the id that the cluster gave a topic when it was made; another of the same name differs.
+
+    Raises kafka-python's KafkaError when nobody answers or there is no such topic.
+    """
+    with _admin(bootstrap) as admin:
+        (found,) = admin.describe_topics([topic])
+    if found["error_code"]:
+        raise for_code(found["error_code"])
+    return UUID(str(found["topic_id"])).hex
 
 
 @contextmanager

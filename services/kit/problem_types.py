@@ -73,6 +73,8 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         409, "Too many holds", "The organization has as many open holds at this unit as one may have."
     ),
     "hold-ended": ProblemType(409, "Not possible now", "The hold's state does not allow this."),
+    "already-referred": ProblemType(409, "Already referred", "The hold is for another referral."),
+    "foreign-form": ProblemType(403, "Foreign form", "The form was not made for this session; load the page again."),
     "already-extended": ProblemType(409, "Already extended", "A hold can be extended once."),
     "wrong-door-code": ProblemType(422, "Wrong door code", "The hold has another door code."),
     "bed-held": ProblemType(409, "Bed on hold", "Let the hold go, or check it in, first."),

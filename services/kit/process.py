@@ -1,12 +1,15 @@
 """Runs one service as a process: `python -m services.kit.process governance --port 7001`."""
 
 import gc
+import importlib
 import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from typing import Final
 
 import uvicorn
+
+from services.kit.streaming import Connection, StreamingServer
 
 NOT_STARTED: Final = 3  # the exit code of uvicorn's own command
 LOOKED_FOR_EVERY: Final = (20_000, 20, 50)  # new objects; looks at the youngest; looks at the middle-aged
@@ -22,34 +25,35 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--graceful-shutdown", type=int, default=5, help="seconds that open requests have to end")
-    server = uvicorn.Server(_loaded(parser.parse_args()))
+    server = _loaded(parser.parse_args())
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         sys.exit(NOT_STARTED)
 
 
-def _loaded(asked: Namespace) -> uvicorn.Config:
+def _loaded(asked: Namespace) -> StreamingServer:
+    sys.modules |= dict.fromkeys(NEVER_LOADED)  # type: ignore[arg-type]  # None: "there is no such module"
+    # What is loaded stays for good: looking through it for garbage is a seventh of the start, and a part of each later
+    # look.
+    gc.disable()
+    app = importlib.import_module(f"services.{asked.service}.app").create_app()
     config = uvicorn.Config(
-        f"services.{asked.service}.app:create_app",
-        factory=True,
+        app,
         host=asked.host,
         port=asked.port,
+        http=Connection,
         loop="uvloop",
         access_log=False,
         log_config=None,  # services.kit.logs sets up the one format that all services share
         timeout_graceful_shutdown=asked.graceful_shutdown,
     )
-    sys.modules |= dict.fromkeys(NEVER_LOADED)  # type: ignore[arg-type]  # None: "there is no such module"
-    # What is loaded stays for good: looking through it for garbage is a seventh of the start, and a part of each later
-    # look.
-    gc.disable()
     config.load()
     gc.freeze()
     # Requests and records come and go by the thousand, and few leave garbage that only a look finds.
     gc.set_threshold(*LOOKED_FOR_EVERY)
     gc.enable()
-    return config
+    return StreamingServer(config, app.state.stopping.set)
 
 
 if __name__ == "__main__":

@@ -67,17 +67,19 @@ class Mark(Protocol):
 
 
 class OwnMark:
-    """A mark that is the topic's own offset: what is below it was applied."""
+    """A mark that is the topic's own offset: what is below it was applied. Only a compacted topic may have holes."""
 
-    def __init__(self, next_offset: int) -> None:
+    def __init__(self, next_offset: int, *, compacted: bool = False) -> None:
         self.next = next_offset
+        self._compacted = compacted
 
     def take(self, records: Sequence[Record], now: float) -> list[Record]:  # noqa: ARG002 - no copies, no clock
-        """Return the records from the mark on; raise ValueError if they do not begin there."""
+        """Return the records from the mark on; raise ValueError for a hole."""
         new = [record for record in records if record.offset >= self.next]
-        if new and new[0].offset != self.next:
-            raise ValueError(f"Read offset {new[0].offset} where {self.next} comes next.")
-        self.next += len(new)
+        for place, record in enumerate(new, self.next):
+            if record.offset != place and not self._compacted:
+                raise ValueError(f"Read offset {record.offset} where {place} comes next.")
+        self.next = new[-1].offset + 1 if new else self.next
         return new
 
     def gap_age(self, now: float) -> float:  # noqa: ARG002 - there is none
@@ -150,6 +152,7 @@ class DatabaseReader:
             raise ValueError("a reader applies its records in one way")
         declared = declarations.load() if topics is None else topics
         self._topic = topic
+        self._compacted = declared[topic].cleanup == "compact"
         self._ends = Ends(bootstrap, topic, declared[topic].partitions)
         # Its own connection: a burst of requests must not keep the reader from reading.
         self._engine = new_engine(database_url, 1)
@@ -272,7 +275,7 @@ class DatabaseReader:
 
     def _mark(self, next_offset: int) -> Mark:
         if self._source_offset is None:
-            return OwnMark(next_offset)
+            return OwnMark(next_offset, compacted=self._compacted)
         return SourceMark(next_offset, self._topic, self._source_offset)
 
     async def _check_on_the_log(self, starts: Mapping[int, int]) -> None:

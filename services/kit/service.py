@@ -1,5 +1,6 @@
 """Puts a service together: admission, errors, access, health, migrations, and its own routes and running parts."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,7 +20,7 @@ from services.kit.settings import ServiceSettings
 
 REQUESTS: Final = Histogram(
     "threshold_http_request_seconds",
-    "Time to answer, by route template and status.",
+    "Time until the answer begins, by route template and status.",
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0),
 )
@@ -59,6 +60,7 @@ def create_service(
 
     At start, before it answers anything: its migrations (when it has a database), then each piece in turn. Routes find
     `app.state.settings`, `app.state.database` and `app.state.verifiers`. /readyz checks the database and `checks`.
+    `app.state.stopping` is set when the process is about to stop, for answers that would go on.
     """
     logs.configure(settings.service)
     parts = {**({"database": database.ping} if database else {}), **(checks or {})}
@@ -72,6 +74,7 @@ def create_service(
     )
     app.state.settings = settings
     app.state.database = database
+    app.state.stopping = asyncio.Event()
     app.state.verifiers = Verifiers(
         settings.assertion_public_keys["governance"],
         AssertionVerifier(settings.service, settings.assertion_public_keys),
@@ -128,22 +131,28 @@ class Measured:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Time one request."""
+        """Time one request until its answer begins: a stream may go on for hours."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status = 500
+        began = False
         started = time.perf_counter()
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal began
             if message["type"] == "http.response.start":
-                status = message["status"]
+                began = True
+                _note(scope, message["status"], started)
             await send(message)
 
         try:
             await self.app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", None)
-            method = scope["method"] if route else UNROUTED  # a caller can invent methods, and each would be a series
-            REQUESTS.labels(method, route or UNROUTED, status).observe(time.perf_counter() - started)
+            if not began:
+                _note(scope, 500, started)
+
+
+def _note(scope: Scope, status: int, started: float) -> None:
+    route = getattr(scope.get("route"), "path", None)
+    method = scope["method"] if route else UNROUTED  # a caller can invent methods, and each would be a series
+    REQUESTS.labels(method, route or UNROUTED, status).observe(time.perf_counter() - started)

@@ -119,6 +119,12 @@ class NewHold(Writing):
     referral_id: Code | None = None
 
 
+class HoldChange(Writing):
+    """What is to change of a live hold: for which of its holder's referrals it is, said once."""
+
+    referral_id: Code
+
+
 class HoldAnswer(Writing):
     """What the shelter says to a hold that was asked for."""
 

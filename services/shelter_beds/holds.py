@@ -91,6 +91,19 @@ async def extend(session: AsyncSession, caller: Principal, hold_id: str) -> bodi
     return view(hold, caller.organization)
 
 
+async def refer(session: AsyncSession, caller: Principal, hold_id: str, referral_id: str) -> bodies.HoldView:
+    """Say, once, which of its holder's referrals a live hold is for; Problem 404, 409 `hold-ended`, `already-referred`.
+
+    Nothing of it is said on the log: no referral is named there.
+    """
+    desk, hold = await _own(session, caller, hold_id)
+    if hold.referral_id not in {None, referral_id}:
+        raise Problem("already-referred")
+    hold.referral_id = referral_id
+    await desk.close()
+    return view(hold, caller.organization)
+
+
 async def check_in(session: AsyncSession, caller: Principal, hold_id: str, body: bodies.CheckIn) -> bodies.HoldView:
     """Turn a hold into taken beds, as its shelter; Problem 404, 409 `hold-ended`, 422 for another door code."""
     desk, hold = await _at_the_desk(session, caller, hold_id, body)

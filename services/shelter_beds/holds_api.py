@@ -58,6 +58,13 @@ async def read_hold(hold_id: str, request: Request, caller: Either) -> bodies.Ho
         return holds.view(hold, caller.organization)
 
 
+@router.patch("/holds/{hold_id}")
+async def refer_hold(hold_id: str, body: bodies.HoldChange, request: Request, caller: Holder) -> bodies.HoldView:
+    """Say for which of the caller's referrals a live hold is: when that comes to nothing, the hold ends too."""
+    async with _database(request).transaction() as session:
+        return await holds.refer(session, caller, hold_id, body.referral_id)
+
+
 @router.delete("/holds/{hold_id}")
 async def delete_hold(hold_id: str, request: Request, caller: Either) -> bodies.HoldView:
     """Let a hold go, as its holder or its shelter."""

@@ -115,7 +115,7 @@ def next_reset(after: datetime, zone: ZoneInfo, resets_at: time) -> datetime:
     Where the clock skips that time, it is as much later as the clock skips; where it shows it twice, the first.
     """
     day = after.astimezone(zone).date()
-    while (moment := _at(day, resets_at, zone)) <= after:
+    while (moment := moment_on(day, resets_at, zone)) <= after:
         day += DAY
     return moment
 
@@ -125,9 +125,10 @@ def local_day(now: datetime, zone: ZoneInfo) -> date:
     return now.astimezone(zone).date()
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return _at(day, time(), zone)
-
-
-def _at(day: date, clock: time, zone: ZoneInfo) -> datetime:
+def moment_on(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """Return when a clock of a zone shows a time on a day."""
     return datetime.combine(day, clock, zone).astimezone(UTC)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return moment_on(day, time(), zone)

@@ -95,6 +95,11 @@ def last_said(unit: Unit) -> dict[str, Any]:
     return {**(unit.said or {}), "version": unit.version, "updated_at": rfc3339(unit.updated_at)}
 
 
+def shown_to_holders(unit: Unit) -> said.Unit:
+    """Return what whoever holds a bed of a unit may know of it: what is public."""
+    return msgspec.convert(last_said(unit), said.Unit)
+
+
 async def hold(
     session: AsyncSession, kind: type[said.HoldEvent], row: Hold, beds: Sequence[Bed], now: datetime
 ) -> None:
@@ -110,6 +115,7 @@ async def hold(
             order=bed.last_order,
             expires_at=rfc3339(row.expires_at) if row.ended_at is None else None,
             reason=row.reason,
+            bed_ids=tuple(row.bed_ids),
         )
         event = kind(**_context(now), data=data)
         await outbox.put(session, topic=HOLDS, key=bed.id.encode(), aggregate=bed.id, body=canonical.encode(event))

@@ -108,6 +108,12 @@ async def live_holds(session: AsyncSession, unit_id: str) -> list[Hold]:
     return list((await session.scalars(query.execution_options(populate_existing=True))).all())
 
 
+def live_holds_of(holder: str) -> Select[Hold, Unit]:
+    """Select an organization's live holds with each one's unit, the first to end first."""
+    query = select(Hold, Unit).join(Unit, col(Unit.id) == col(Hold.unit_id))
+    return query.where(IS_LIVE, col(Hold.holder) == holder).order_by(col(Hold.expires_at), col(Hold.id))
+
+
 async def holds_since(session: AsyncSession, unit_id: str, moment: datetime) -> Sequence[Hold]:
     """Return the holds of a unit that live or ended after a moment."""
     query = select(Hold).where(col(Hold.unit_id) == unit_id, or_(IS_LIVE, col(Hold.ended_at) > moment))

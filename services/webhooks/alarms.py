@@ -1,18 +1,25 @@
 """What a person has to look at: it is ours to mend, and no receiver can."""
 
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 from prometheus_client import Counter
 
 from services.kit import logs
+from services.kit.broker import Record
 from services.webhooks.custodian import Channel, CustodianRefusedError
 from services.webhooks.model import Unmade
+from services.webhooks.notices import Notice, notices
 from services.webhooks.render import UnrenderableError
 
 UNMADE: Final = Counter(
     "threshold_messages_unmade",
     "Times that no message could be made of what was decided: alarm. Which ones stands on the topic deliveries.",
     ["channel", "reason"],
+)
+UNREADABLE: Final = Counter(
+    "threshold_bed_records_unreadable", "Records said of beds that can't be read: alarm", ["topic"]
 )
 
 
@@ -22,3 +29,22 @@ def unmade(channel: Channel, error: CustodianRefusedError | UnrenderableError) -
     UNMADE.labels(channel, reason).inc()
     logs.get().error("no message can be made of a decision", channel=channel, reason=reason, **logs.describe(error))
     return Unmade(reason)
+
+
+def readable_notices(records: Sequence[Record]) -> list[Notice]:
+    """Return what records tell of beds; one that can't be read is passed over, since referrals must not wait for it."""
+    try:
+        return notices(records)
+    except msgspec.DecodeError:
+        return notices([record for record in records if _is_readable(record)])
+
+
+def _is_readable(record: Record) -> bool:
+    try:
+        notices([record])
+    except msgspec.DecodeError as error:
+        UNREADABLE.labels(record.topic).inc()
+        where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        logs.get().error("what was said of a bed can't be read", **where, **logs.describe(error))
+        return False
+    return True

@@ -16,6 +16,7 @@ from services.webhooks import bodies, deliveries, endpoints, store
 from services.webhooks.guard import UnacceptableUrlError, check_url
 from services.webhooks.inbox_answer import InboxAnswer
 from services.webhooks.model import InvalidTransitionError
+from services.webhooks.notices import AVAILABILITY_TYPE
 from services.webhooks.parts import Parts, Using
 from services.webhooks.signatures import encrypt_secret, new_secret
 from services.webhooks.tables import Delivery, Endpoint
@@ -35,6 +36,7 @@ async def create_endpoint(
     """Register an endpoint. Its secret is in this answer only, not in a repetition's."""
     organization = caller.own_organization()
     _check_url(body.url, using)
+    _check_types(body.types, caller)
 
     async def add(session: AsyncSession) -> bodies.CreatedEndpoint:
         id_, secret = random_id(), new_secret()
@@ -74,6 +76,7 @@ async def change_endpoint(
     """Change an endpoint; what is still to be sent goes by the new url and types."""
     if body.url is not None:
         _check_url(body.url, using)
+    _check_types(body.types or [], caller)
     changes = body.model_dump(exclude_none=True, exclude={"actor"})
     if "enabled" in changes:
         changes |= {"disabled_reason": None, "held_until": None}
@@ -138,7 +141,8 @@ async def replay_delivery(delivery_id: str, caller: Manager, using: Using) -> bo
 async def read_inbox(caller: Reader, page: PageRequest, using: Using) -> Response:
     """Read what was told to the caller's organization, oldest first, each item as it may be told now.
 
-    It is what webhooks bring, for those who have none or have missed some. A page may be shorter than `limit`; go on
+    It is what webhooks bring of referrals, for those who have none or have missed some; what is told of beds stands in
+    GET /availability and GET /holds of shelter_beds. A page may be shorter than `limit`; go on
     until `next` is null, and later from the last one that was not.
     """
     organization = caller.own_organization()
@@ -150,6 +154,11 @@ def _check_url(url: str, using: Parts) -> None:
         check_url(url, allow_loopback=using.allow_loopback)
     except UnacceptableUrlError as error:
         raise invalid_body("url", str(error)) from None
+
+
+def _check_types(types: list[str], caller: Principal) -> None:
+    if AVAILABILITY_TYPE in types and Scope.BEDS_READ not in caller.scopes:
+        raise Problem("insufficient-scope", f"{AVAILABILITY_TYPE} needs the scope {Scope.BEDS_READ}.", field="types")
 
 
 def _view(row: Endpoint) -> bodies.Endpoint:

@@ -1,12 +1,12 @@
 """The composition root of webhooks."""
 
-import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
 
+from services.kit import open_files
 from services.kit.auth import public
 from services.kit.clients import Transport
 from services.kit.database import Database
@@ -19,7 +19,7 @@ from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import HttpCustodian
 from services.webhooks.inbox import Inbox
 from services.webhooks.lease import Clock, since_boot
-from services.webhooks.messages import Message
+from services.webhooks.messages import AvailabilityMessage, HoldMessage, Message
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.parts import Parts
 from services.webhooks.pings import Pinger
@@ -33,7 +33,7 @@ OPEN_FILES: Final = 65_536
 
 def create_app() -> FastAPI:
     """Make the application of webhooks from the environment."""
-    _allow_many_connections()
+    open_files.allow(OPEN_FILES)  # each request that waits for a slow endpoint's answer is one
     return compose(WebhooksSettings.read(NAME))
 
 
@@ -44,16 +44,17 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
     """
     database = Database(settings.database_url)
     keys = OwnKeys.of(settings.assertion_key)
-    arrivals = worker.Arrivals(keys.webhook_ids)
+    decided = worker.Arrivals(worker.decided, keys.webhook_ids)
     reader = DatabaseReader(
         NAME,
         worker.DISCLOSURES,
         settings.kafka,
         settings.database_url,
-        directly=arrivals.add,
+        directly=decided.add,
         source_offset=answered_offset,
-        committed=arrivals.committed,
+        committed=decided.committed,
     )
+    beds = {topic: worker.Arrivals(worker.said_of_beds, keys.webhook_ids) for topic in worker.BEDS}
 
     @asynccontextmanager
     async def delivering(app: FastAPI) -> AsyncIterator[None]:
@@ -70,8 +71,10 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
             relay = Relay(NAME, settings.database_url, settings.kafka, worker.as_it_is)
             sender = Sender(database, custodian, settlements, keys, relay, clock)
             await running.enter_async_context(relay.running())
-            await running.enter_async_context(worker.sending(database, sender, lanes, arrivals))
+            await running.enter_async_context(worker.sending(database, sender, lanes, decided, *beds.values()))
             await running.enter_async_context(reader.running())
+            for topic, arrivals in beds.items():
+                await running.enter_async_context(_reader_of_beds(settings, topic, arrivals).running())
             yield
 
     app = create_service(
@@ -79,6 +82,18 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
     )
     _document(app)
     return app
+
+
+def _reader_of_beds(settings: WebhooksSettings, topic: str, arrivals: worker.Arrivals) -> DatabaseReader:
+    return DatabaseReader(
+        NAME,
+        topic,
+        settings.kafka,
+        settings.database_url,
+        directly=arrivals.add,
+        committed=arrivals.committed,
+        patience=worker.PATIENCE,
+    )
 
 
 def _document(app: FastAPI) -> None:
@@ -92,9 +107,13 @@ def _document(app: FastAPI) -> None:
         webhook-id and what may be told then; 410 disables the endpoint.
         """
 
+    @app.webhooks.post("hold", dependencies=[public()])
+    async def hold(body: HoldMessage) -> None:
+        """Arrives as every message does, at the endpoints of a hold's two organizations."""
 
-def _allow_many_connections() -> None:
-    """Let slow endpoints be many: each request that waits for an answer is an open file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    @app.webhooks.post("unit.availability", dependencies=[public()])
+    async def availability(body: AvailabilityMessage) -> None:
+        """Arrives as every message does, at endpoints that ask for it by name.
+
+        What an endpoint has not had when a newer one of the unit is there is not sent any more.
+        """

@@ -1,7 +1,7 @@
 """What the API of webhooks takes and answers."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -9,12 +9,15 @@ from services.kit.bodies import Actor, Body
 from services.kit.problems import refusal
 from services.webhooks.guard import LONGEST_URL
 from services.webhooks.messages import Message
+from services.webhooks.notices import AVAILABILITY_TYPE, HOLD_TYPES
 from services.webhooks.told import EVENT_TYPES, EVERYTHING
+
+_TYPES: Final = (*EVENT_TYPES, *HOLD_TYPES, AVAILABILITY_TYPE)
 
 
 def _known_type(value: str) -> str:
-    if value not in (EVERYTHING, *EVENT_TYPES):
-        raise refusal(f"must be {EVERYTHING} or one of: {', '.join(EVENT_TYPES)}")
+    if value not in (EVERYTHING, *_TYPES):
+        raise refusal(f"must be {EVERYTHING} or one of: {', '.join(_TYPES)}")
     return value
 
 
@@ -24,7 +27,11 @@ Description = Annotated[str, StringConstraints(strip_whitespace=True, min_length
 
 
 class NewEndpoint(Body):
-    """An endpoint to register: an https URL, and the types of event that it wants (`*`: all)."""
+    """An endpoint to register: an https URL, and the types of event that it wants.
+
+    `*` is all that is told to its organization. `unit.availability` is told to nobody in particular: it is to be named,
+    by a credential with the scope beds:read, best for an endpoint of its own, since each change of each unit is sent.
+    """
 
     url: Url
     types: Types

@@ -17,8 +17,8 @@ from sqlmodel import col
 from services.kit.database import now
 from services.webhooks import records
 from services.webhooks.custodian import Release
+from services.webhooks.decision_rows import LOCK_DECISIONS
 from services.webhooks.model import RETRY_SCHEDULE, Delivery, Said, State, Unmade, step
-from services.webhooks.store import LOCK_DECISIONS
 from services.webhooks.tables import Decision
 from services.webhooks.told import Told, decode
 

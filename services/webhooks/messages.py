@@ -1,9 +1,11 @@
-"""What arrives: the closed shapes of a webhook's body and of an inbox item."""
+"""What arrives: the closed shapes of a webhook's body, and of an inbox item."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+import msgspec
+from pydantic import BaseModel, Field, WithJsonSchema
 
+from schemas.beds import ReleaseReason, Unit
 from schemas.events import DataCategory, PurposeOfUse
 
 
@@ -79,3 +81,43 @@ class Message(BaseModel):
         ),
     ]
     data: Deidentified | Identified
+
+
+def _shape(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    _, shapes = msgspec.json.schema_components([kind])
+    shape: dict[str, Any] = shapes[kind.__name__]
+    return shape
+
+
+class HoldStep(BaseModel):
+    """A step in a hold's life, told to its unit's organization and to its holder: once, for all of its beds.
+
+    Nothing of whom it is for, and not what is said at the door.
+    """
+
+    hold_id: str
+    unit_id: str
+    bed_ids: list[str]
+    organization: Annotated[str, Field(description="The shelter's")]
+    holder: Annotated[str, Field(description="The organization whose hold it is")]
+    expires_at: Annotated[str | None, Field(description="When it ends by itself, while it lives")] = None
+    reason: Annotated[ReleaseReason | None, Field(description="Why it was released")] = None
+
+
+class HoldMessage(BaseModel):
+    """The body of a webhook of the types `hold.*`."""
+
+    type: Literal["hold.requested", "hold.placed", "hold.extended", "hold.released", "hold.expired", "hold.checked_in"]
+    timestamp: Annotated[str, Field(description="When it happened (RFC 3339, UTC)")]
+    data: HoldStep
+
+
+class AvailabilityMessage(BaseModel):
+    """The body of a webhook of the type `unit.availability`: all that is public of a unit, in absolute values.
+
+    Of two of one unit the higher `version` counts, in whatever order they arrive.
+    """
+
+    type: Literal["unit.availability"]
+    timestamp: Annotated[str, Field(description="When it became so (RFC 3339, UTC)")]
+    data: Annotated[dict[str, Any], WithJsonSchema(_shape(Unit))]

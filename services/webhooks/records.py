@@ -15,6 +15,8 @@ from services.webhooks.custodian import Channel, Release
 from services.webhooks.told import Told
 
 TOPIC: Final = "deliveries"
+NOTHING: Final[dict[str, Any]] = {"aggregate": "", "topic": TOPIC, "key": b"", "bodies": []}
+"""The parameters of `outbox.PUT_ALL` for an attempt without a release: of it the log is told nothing."""
 _ID_CHARACTERS: Final = 32
 _SENT: Final = frozenset({"released", "delivered"})
 

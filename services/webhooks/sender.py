@@ -1,4 +1,7 @@
-"""One attempt, from the claimed row to what came of it: ask the custodian, render, sign, send, settle, write."""
+"""One attempt, from the claimed row to what came of it: ask the custodian, render, sign, send, settle, write.
+
+What is told of beds is written already, and nobody is asked about it: it goes out while the custodian is away, too.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -15,13 +18,14 @@ from services.webhooks.custodian import Custodian, CustodianDownError, Custodian
 from services.webhooks.dispatch import Claimed, Lane, Result
 from services.webhooks.lease import Clock, Lease, since_boot
 from services.webhooks.model import Answered, Broken, Disable, Hold, NotSent, Outcome, Unmade, Withdrawn, Withheld
+from services.webhooks.notices import Written, wanted
 from services.webhooks.outbound import Departure
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.render import UnrenderableError, message_type, render, to_json
 from services.webhooks.settlements import Settlements
 from services.webhooks.signatures import decrypt_secret, signed_headers
 from services.webhooks.store import Ended, Job
-from services.webhooks.told import wants
+from services.webhooks.told import Told, wants
 
 REST_SECONDS: Final = 1.0
 """How long nobody is claimed after the custodian was found away."""
@@ -36,12 +40,20 @@ SENDING: Final = Histogram(
 
 @dataclass(frozen=True)
 class Ready:
-    """A message that may go out while its lease lasts. The keys are forgotten by now; `body` is, once it is sent."""
+    """A message that may go out: of a release, while its lease lasts.
 
-    release: Release
+    The release's keys are forgotten by now; `body` is, once it is sent.
+    """
+
     shown_type: str
     body: bytes = field(repr=False)
-    lease: Lease
+    release: Release | None = None
+    lease: Lease | None = None
+
+    @property
+    def release_id(self) -> str | None:
+        """The release to settle, if there is one."""
+        return self.release.release_id if self.release else None
 
 
 class Sender:
@@ -70,13 +82,12 @@ class Sender:
         The lane's gate is held until the message is ready, never while its receiver is waited for.
         """
         async with lane.gate:
-            if time.monotonic() < self._rests_until:
-                return Result.RESTING
             began = time.monotonic()
+            rests = began < self._rests_until
             async with self._database.direct.connection() as connection:
-                job = await store.claim(connection, endpoint_id)
+                job = await store.claim(connection, endpoint_id, decisions=not rests)
             if job is None:
-                return Result.NOTHING_DUE
+                return Result.RESTING if rests else Result.NOTHING_DUE
             claimed(job.more)
             prepared = await self._prepare(job)
         ended = prepared if isinstance(prepared, Ended) else await self._send(job, prepared, lane)
@@ -87,9 +98,14 @@ class Sender:
     async def _prepare(self, job: Job) -> Ready | Ended:
         if not job.is_open:
             return Ended(Withdrawn("endpoint-closed"))
+        if isinstance(job.what, Written):
+            return _as_written(job, job.what)
+        return await self._released(job, job.what)
+
+    async def _released(self, job: Job, told: Told) -> Ready | Ended:
         lease = Lease(self._clock)
         try:
-            release = await self._custodian.release(job.told, job.delivery.attempt, "webhook")
+            release = await self._custodian.release(told, job.delivery.attempt, "webhook")
         except CustodianDownError:
             return Ended(NotSent("custodian-down"))
         except CustodianRefusedError as error:
@@ -97,18 +113,18 @@ class Sender:
         lease.lasts(release.lease_seconds)
         if release.verdict == "withheld":
             return Ended(Withheld(release.reason), release=release)
-        return self._rendered(job, release, lease)
+        return self._rendered(job, told, release, lease)
 
-    def _rendered(self, job: Job, release: Release, lease: Lease) -> Ready | Ended:
+    def _rendered(self, job: Job, told: Told, release: Release, lease: Lease) -> Ready | Ended:
         keyless = replace(release, keys=())
-        kind = message_type(job.told, release)
+        kind = message_type(told, release)
         if not wants(job.types, (kind,)):
             return self._unsent(Withdrawn("filtered"), keyless)
         try:
-            body = to_json(render(job.told, release))
+            body = to_json(render(told, release))
         except UnrenderableError as error:
             return self._unsent(unmade("webhook", error), keyless)
-        return Ready(keyless, kind, body, lease)
+        return Ready(kind, body, keyless, lease)
 
     def _unsent(self, outcome: Outcome, release: Release) -> Ended:
         self._settlements.note(release.release_id, "not_sent")
@@ -117,11 +133,10 @@ class Sender:
     async def _send(self, job: Job, ready: Ready, lane: Lane) -> Ended:
         secret = decrypt_secret(self._keys.endpoint_secrets, job.endpoint_id, job.secret)
         headers = signed_headers(secret, job.webhook_id, int(time.time()), ready.body)
-        release_id = ready.release.release_id
-        departure = Departure(ready.lease, self._settlements.noting(release_id, "started"))
+        departure = Departure(ready.lease, self._settlements.noting(ready.release_id, "started"))
         with SENDING.time():
             outcome = await lane.outbound.post(job.url, headers, ready.body, departure)
-        self._settlements.note(release_id, _settled(outcome))
+        self._settlements.note(ready.release_id, _settled(outcome))
         shown_type = None if isinstance(outcome, NotSent) else ready.shown_type
         return Ended(outcome, ready.release, shown_type)
 
@@ -152,6 +167,14 @@ class Sender:
             case Broken() | Answered():
                 return Result.WORKED if _worked(outcome) else Result.FAILED
         return Result.NOT_TRIED
+
+
+def _as_written(job: Job, written: Written) -> Ready | Ended:
+    if written.is_stale:
+        return Ended(Withdrawn("superseded"))
+    if not wanted(job.types, written.type):
+        return Ended(Withdrawn("filtered"))
+    return Ready(written.type, written.body)
 
 
 def _worked(outcome: object) -> bool:

@@ -1,11 +1,12 @@
-"""Queries of deliveries: written when the boundary has decided, claimed by senders, ended by what came of them.
+"""Queries of deliveries: claimed by senders, ended by what came of them, asked for again.
+
+They are written with what they deliver: see decision_rows and notice_rows.
 
 Every delivery passes here, so these statements are written by hand and go to psycopg directly: to build and compile
 them, and to wrap what comes back, costs more than PostgreSQL needs to run them.
 """
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,62 +19,57 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit import outbox
 from services.kit.database import driver
-from services.kit.keys import random_id
 from services.webhooks import model, records
 from services.webhooks.custodian import Release
 from services.webhooks.model import State, step
-from services.webhooks.signatures import webhook_id
+from services.webhooks.notices import Written
 from services.webhooks.tables import Delivery
-from services.webhooks.told import Told, decode, encode, wants
+from services.webhooks.told import Told, decode
 
 CHANNEL: Final = "deliveries"
 """Notified, with the endpoint's id, when a person has made something due to it; what was decided wakes its reader's own
 process."""
-DECISIONS_LOCK: Final = 7_201_865_305
-"""Any constant: decisions commit in the order of their positions, so that no inbox cursor passes one by."""
 TAKEN_BACK_AT_ONCE: Final = 500
 
-LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
-_ADD_DECISIONS: Final = (
-    "INSERT INTO decisions (id, organization, told)"
-    " SELECT id, organization, told"
-    "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(organizations)s AS text[]), CAST(%(told)s AS bytea[]))"
-    "  WITH ORDINALITY AS said(id, organization, told, place) ORDER BY place"
-    " ON CONFLICT DO NOTHING RETURNING id, number"
+_WHAT: Final = (
+    "attempt, failures, due_at, lease_until, webhook_id, told, notices.type AS kind, notices.body AS body,"
+    " endpoint_id, url, types, secret, enabled AND deleted_at IS NULL AS is_open, failing"
 )
-_OPEN_ENDPOINTS: Final = (
-    "SELECT id, organization, types FROM endpoints"
-    " WHERE organization = ANY(CAST(%(organizations)s AS text[])) AND enabled AND deleted_at IS NULL"
-)
-_ADD_DELIVERIES: Final = (
-    "INSERT INTO deliveries (id, decision, endpoint_id, webhook_id, state, due_at)"
-    " SELECT id, decision, endpoint_id, webhook_id, 'pending', clock_timestamp()"
-    " FROM unnest(CAST(%(ids)s AS text[]), CAST(%(decisions)s AS bigint[]), CAST(%(endpoint_ids)s AS text[]),"
-    "  CAST(%(webhook_ids)s AS text[])) WITH ORDINALITY AS said(id, decision, endpoint_id, webhook_id, place)"
-    " ORDER BY place"
+_JOINED: Final = (
+    "JOIN endpoints e ON e.id = endpoint_id LEFT JOIN decisions ON decisions.number = decision"
+    " LEFT JOIN notices ON notices.number = notice"
 )
 _NOTIFY: Final = text("SELECT pg_notify(:channel, id) FROM unnest(:endpoint_ids) AS id").bindparams(
     bindparam("channel", CHANNEL), bindparam("endpoint_ids", type_=ARRAY(TEXT))
 )
 # What follows is in one statement what model.step says of Claimed, compared and set.
 _CLAIM: Final = (
-    "WITH due AS (SELECT d.number FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id"
-    "  WHERE d.endpoint_id = %(endpoint_id)s AND d.state = 'pending' AND d.due_at <= clock_timestamp()"
-    "  AND (e.held_until IS NULL OR e.held_until <= clock_timestamp())"
-    "  ORDER BY d.due_at, d.number LIMIT 1 FOR UPDATE OF d SKIP LOCKED),"
-    " claimed AS (UPDATE deliveries d SET state = 'sending', attempt = d.attempt + 1,"
-    "  lease_until = clock_timestamp() + %(lease)s FROM due WHERE d.number = due.number RETURNING d.*)"
-    " SELECT claimed.number, attempt, failures, due_at, lease_until, webhook_id, told, endpoint_id, url, types, secret,"
-    "  enabled AND deleted_at IS NULL AS is_open, failing, EXISTS (SELECT 1 FROM deliveries other"
-    "   WHERE other.endpoint_id = claimed.endpoint_id AND other.number <> claimed.number"
-    "   AND other.state = 'pending' AND other.due_at <= clock_timestamp()) AS more"
-    " FROM claimed JOIN endpoints e ON e.id = endpoint_id JOIN decisions ON decisions.number = decision"
+    (
+        "WITH due AS (SELECT d.number FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id"
+        "  WHERE d.endpoint_id = %(endpoint_id)s AND d.state = 'pending' AND d.due_at <= clock_timestamp()"
+        "  AND (e.held_until IS NULL OR e.held_until <= clock_timestamp()) AND (d.decision IS NULL OR %(decisions)s)"
+        "  ORDER BY d.due_at, d.number LIMIT 1 FOR UPDATE OF d SKIP LOCKED),"
+        " claimed AS (UPDATE deliveries d SET state = 'sending', attempt = d.attempt + 1,"
+        "  lease_until = clock_timestamp() + %(lease)s FROM due WHERE d.number = due.number RETURNING d.*)"
+        " SELECT claimed.number, {what}, EXISTS (SELECT 1 FROM deliveries other"
+        "   WHERE other.endpoint_id = claimed.endpoint_id AND other.number <> claimed.number"
+        "   AND other.state = 'pending' AND other.due_at <= clock_timestamp()) AS more,"
+        "  claimed.unit_id IS NOT NULL AND EXISTS (SELECT 1 FROM deliveries newer"
+        "   WHERE newer.endpoint_id = claimed.endpoint_id AND newer.unit_id = claimed.unit_id"
+        "   AND newer.unit_version > claimed.unit_version) AS is_stale"
+        " FROM claimed {joined}"
+    )
+    .replace("{what}", _WHAT)
+    .replace("{joined}", _JOINED)
 )
 _LAPSED: Final = (
-    "SELECT d.number, attempt, failures, due_at, lease_until, webhook_id, told, endpoint_id, url, types, secret,"
-    "  enabled AND deleted_at IS NULL AS is_open, failing, false AS more, clock_timestamp() AS now"
-    " FROM deliveries d JOIN endpoints e ON e.id = endpoint_id JOIN decisions ON decisions.number = decision"
-    " WHERE state = 'sending' AND lease_until <= clock_timestamp() LIMIT %(most)s FOR UPDATE OF d SKIP LOCKED"
+    (
+        "SELECT d.number, {what}, false AS more, false AS is_stale, clock_timestamp() AS now"
+        " FROM deliveries d {joined}"
+        " WHERE state = 'sending' AND lease_until <= clock_timestamp() LIMIT %(most)s FOR UPDATE OF d SKIP LOCKED"
+    )
+    .replace("{what}", _WHAT)
+    .replace("{joined}", _JOINED)
 )
 _END: Final = (
     "WITH ended AS (UPDATE deliveries SET state = %(state)s, failures = %(failures)s, due_at = %(due_at)s,"
@@ -106,7 +102,7 @@ class Job:
     delivery: model.Delivery
     began_at: datetime
     webhook_id: str
-    told: Told
+    what: Told | Written
     endpoint_id: str
     url: str
     types: list[str]
@@ -125,31 +121,14 @@ class Ended:
     shown_type: str | None = None
 
 
-async def add(connection: AsyncConnection, told: Sequence[Told], id_key: bytes) -> set[str]:
-    """Add what organizations are told: an inbox item each, and a delivery to each endpoint that wants it.
+async def claim(connection: AsyncConnection, endpoint_id: str, *, decisions: bool = True) -> Job | None:
+    """Take up the endpoint's delivery that has been due the longest; None when there is none.
 
-    Return the ids of these endpoints, to be woken once this transaction has committed.
+    Without `decisions`, only of what needs no release.
     """
-    if not told:
-        return set()
-    await connection.execute(LOCK_DECISIONS.text)
-    organizations = list({each.party.organization for each in told})
-    endpoints = await (await connection.execute(_OPEN_ENDPOINTS, {"organizations": organizations})).fetchall()
-    deliveries = [
-        (number, each, endpoint_id)
-        for number, each in await _add_decisions(connection, told)
-        for endpoint_id, organization, types in endpoints
-        if organization == each.party.organization and wants(types, each.types)
-    ]
-    if deliveries:
-        await connection.execute(_ADD_DELIVERIES, _columns(deliveries, id_key))
-    return {endpoint_id for _, _, endpoint_id in deliveries}
-
-
-async def claim(connection: AsyncConnection, endpoint_id: str) -> Job | None:
-    """Take up the endpoint's delivery that has been due the longest; None when there is none."""
+    row = {"endpoint_id": endpoint_id, "lease": model.SENDING_LEASE, "decisions": decisions}
     async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
-        await cursor.execute(_CLAIM, {"endpoint_id": endpoint_id, "lease": model.SENDING_LEASE})
+        await cursor.execute(_CLAIM, row)
         found = await cursor.fetchone()
     return None if found is None else _job(found)
 
@@ -159,11 +138,14 @@ async def end(
 ) -> model.Step | None:
     """Write what came of an attempt after so many seconds, and tell the log; None if another has taken it up since.
 
-    It is one statement, so on a connection without a transaction it is one by itself. `notify`: see `outbox.put_on`.
+    The log is told of releases alone. It is one statement, so on a connection without a transaction it is one by
+    itself. `notify`: see `outbox.put_on`.
     """
     at = job.began_at + timedelta(seconds=seconds)
     done = step(job.delivery, ended.event, at, random.random())  # noqa: S311 - spreads retries, hides nothing
-    said = records.of_attempt(job.told, job.endpoint_id, [_said(job, ended, each, at) for each in done.said])
+    said = records.NOTHING
+    if isinstance(job.what, Told):
+        said = records.of_attempt(job.what, job.endpoint_id, [_said(job, ended, each, at) for each in done.said])
     written = await connection.execute(_END, _row(job, done.delivery, ended, seconds) | said | {"notify": notify})
     return None if await written.fetchone() is None else done
 
@@ -198,37 +180,13 @@ async def notify(session: AsyncSession, *endpoint_ids: str) -> None:
     await session.execute(_NOTIFY, {"endpoint_ids": list(endpoint_ids)})
 
 
-async def _add_decisions(connection: AsyncConnection, told: Sequence[Told]) -> list[tuple[int, Told]]:
-    """Return those that are new with their numbers, in this order; of two recipients of the very same name the first.
-
-    In one statement: this is on the way of everything that is delivered.
-    """
-    first = {each.id: each for each in reversed(told)}
-    columns = {
-        "ids": [each.id for each in told],
-        "organizations": [each.party.organization for each in told],
-        "told": [encode(each) for each in told],
-    }
-    added = await connection.execute(_ADD_DECISIONS, columns)
-    return [(number, first[id_]) for id_, number in await added.fetchall()]
-
-
-def _columns(deliveries: Sequence[tuple[int, Told, str]], id_key: bytes) -> dict[str, Any]:
-    return {
-        "ids": [random_id() for _ in deliveries],
-        "decisions": [number for number, _, _ in deliveries],
-        "endpoint_ids": [endpoint_id for _, _, endpoint_id in deliveries],
-        "webhook_ids": [webhook_id(id_key, told.id, endpoint_id) for _, told, endpoint_id in deliveries],
-    }
-
-
 def _job(found: Any) -> Job:  # noqa: ANN401 - a row by names
     return Job(
         number=found.number,
         delivery=model.Delivery(State.SENDING, found.due_at, found.attempt, found.failures, found.lease_until),
         began_at=found.lease_until - model.SENDING_LEASE,
         webhook_id=found.webhook_id,
-        told=decode(found.told),
+        what=_what(found),
         endpoint_id=found.endpoint_id,
         url=found.url,
         types=found.types,
@@ -237,6 +195,12 @@ def _job(found: Any) -> Job:  # noqa: ANN401 - a row by names
         is_failing=found.failing,
         more=found.more,
     )
+
+
+def _what(found: Any) -> Told | Written:  # noqa: ANN401 - a row by names
+    if found.told is not None:
+        return decode(found.told)
+    return Written(found.kind, found.body, found.is_stale)
 
 
 def _row(job: Job, delivery: model.Delivery, ended: Ended, seconds: float) -> dict[str, Any]:

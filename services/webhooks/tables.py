@@ -57,21 +57,37 @@ class Decision(Table, table=True):
     created_at: datetime = Field(sa_type=WITH_ZONE)
 
 
-class Delivery(Table, table=True):
-    """One decision on its way to one endpoint; the columns from `state` on are model.Delivery.
+class Notice(Table, table=True):
+    """What is told of beds, as the body that is sent: it holds nothing of a client, and stands in no inbox."""
 
-    `shown_type` is the type as which it was last on its way: until then its endpoint's owner must not see that there
-    is anything, since the custodian may still withhold it.
-    """
-
-    __tablename__ = "deliveries"
-    __table_args__ = (UniqueConstraint("decision", "endpoint_id"),)
+    __tablename__ = "notices"
 
     number: int = Field(primary_key=True, sa_type=BigInteger)
     id: str = Field(sa_type=Text, unique=True)
-    decision: int = Field(sa_type=BigInteger, foreign_key="decisions.number")
+    type: str = Field(sa_type=Text)
+    body: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = Field(sa_type=WITH_ZONE)
+
+
+class Delivery(Table, table=True):
+    """A decision or a notice on its way to one endpoint; the columns from `state` on are model.Delivery.
+
+    `unit_id` and `unit_version` are those of a notice of which a newer one takes the place. `shown_type` is the type as
+    which it was last on its way: until then its endpoint's owner must not see that there is anything, since the
+    custodian may still withhold it.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("decision", "endpoint_id"), UniqueConstraint("notice", "endpoint_id"))
+
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    id: str = Field(sa_type=Text, unique=True)
+    decision: int | None = Field(default=None, sa_type=BigInteger, foreign_key="decisions.number")
+    notice: int | None = Field(default=None, sa_type=BigInteger, foreign_key="notices.number")
     endpoint_id: str = Field(sa_type=Text, foreign_key="endpoints.id")
     webhook_id: str = Field(sa_type=Text)
+    unit_id: str | None = Field(default=None, sa_type=Text)
+    unit_version: int | None = Field(default=None, sa_type=BigInteger)
     shown_type: str | None = Field(default=None, sa_type=Text)
     state: str = Field(sa_type=Text)
     attempt: int = 0

@@ -1,7 +1,7 @@
 """What runs beside the routes: reads what was decided, sends it, settles it, and tells the log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
@@ -14,7 +14,8 @@ from services.kit.broker import Record
 from services.kit.database import Database
 from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
-from services.webhooks import inbox_items, store
+from services.webhooks import decision_rows, inbox_items, notice_rows, store
+from services.webhooks.alarms import readable_notices
 from services.webhooks.dispatch import Dispatcher, Lane, Lanes
 from services.webhooks.guard import SystemLookup
 from services.webhooks.outbound import opened
@@ -22,6 +23,9 @@ from services.webhooks.sender import Sender
 from services.webhooks.told import told_by
 
 DISCLOSURES: Final = "disclosures"
+BEDS: Final = ("bed-availability", "bed-holds")
+PATIENCE: Final = 0.05
+"""Seconds that what is said of beds may be gathered for: a unit's changes come in bursts, and only the last counts."""
 SWEEP_SECONDS: Final = 1.0
 """How late a retry may be, and how long a wake-up that got lost delays a delivery."""
 # Attempts being prepared at once, and names being resolved at once, in each lane.
@@ -30,22 +34,37 @@ UNTRIED: Final = (4, 16)
 FAILING: Final = (1, 8)
 
 
+Add = Callable[[psycopg.AsyncConnection, Sequence[Record], bytes], Awaitable[set[str]]]
+"""Adds what records tell, under the key of webhook ids; returns the endpoints to which something became due."""
+
+
+async def decided(connection: psycopg.AsyncConnection, records: Sequence[Record], id_key: bytes) -> set[str]:
+    """Add what records of `disclosures` tell."""
+    told = [each for record in records for each in told_by(record.partition, record.value)]
+    return await decision_rows.add(connection, told, id_key)
+
+
+async def said_of_beds(connection: psycopg.AsyncConnection, records: Sequence[Record], id_key: bytes) -> set[str]:
+    """Add what records of `bed-availability` or `bed-holds` tell."""
+    return await notice_rows.add(connection, readable_notices(records), id_key)
+
+
 class Arrivals:
-    """What the reader of `disclosures` does with its records: it adds deliveries and then wakes their senders.
+    """What a reader does with its records: it adds deliveries and then wakes their senders.
 
     In this very process, without a trip over the database: whoever reads a partition sends what it brings. What is not
     woken, since the process ended in between, the next sweep finds.
     """
 
-    def __init__(self, id_key: bytes) -> None:
+    def __init__(self, add: Add, id_key: bytes) -> None:
+        self._add = add
         self._id_key = id_key
         self._due: set[str] = set()
         self.wake: Callable[[str], None] = _nobody
 
     async def add(self, connection: psycopg.AsyncConnection, records: Sequence[Record]) -> None:
         """Add what the records tell."""
-        told = [each for record in records for each in told_by(record.partition, record.value)]
-        self._due = await store.add(connection, told, self._id_key)
+        self._due = await self._add(connection, records, self._id_key)
 
     def committed(self) -> None:
         """Wake the endpoints to which the last records made something due."""
@@ -78,10 +97,11 @@ async def lanes(*, allow_loopback: bool) -> AsyncIterator[Lanes]:
 
 
 @asynccontextmanager
-async def sending(database: Database, sender: Sender, through: Lanes, arrivals: Arrivals) -> AsyncIterator[None]:
+async def sending(database: Database, sender: Sender, through: Lanes, *arrivals: Arrivals) -> AsyncIterator[None]:
     """Send what is due while the block runs: at once when told, otherwise with the next sweep."""
     async with Dispatcher(sender.attempt, through).running() as dispatcher:
-        arrivals.wake = dispatcher.wake
+        for each in arrivals:
+            each.wake = dispatcher.wake
         tasks = [
             asyncio.create_task(part) for part in (_listen(database.url, dispatcher), _sweep(database, dispatcher))
         ]
@@ -119,6 +139,7 @@ async def _sweep(database: Database, dispatcher: Dispatcher) -> None:
             async with database.transaction() as session:
                 await inbox_items.bring_back(session)
             async with database.transaction() as session:
+                await notice_rows.forget(session)
                 due = await store.due_endpoints(session)
         except Database.away as error:
             logs.get().warning("deliveries wait for the database", **logs.describe(error))

@@ -83,6 +83,7 @@ def _hold(order: int, **more: Any) -> beds.Hold:
         organization="harbor-shelter",
         holder="street-outreach",
         order=order,
+        bed_ids=("harbor-family-3",),
         **more,
     )
 

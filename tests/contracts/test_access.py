@@ -22,11 +22,13 @@ from services.kit.auth import (
     Scope,
     Scoped,
     ServiceOnly,
+    SignedIn,
     access_of,
     issue_access_token,
     routes_of,
 )
 from services.kit.keys import decode_private
+from services.shelter_beds.board.session import Seal, Session
 
 TABLE = yaml.safe_load(Path(__file__).with_name("access.yaml").read_text())
 NAMES = [service.name for service in SERVICES]
@@ -56,7 +58,8 @@ ROUTES = [
     for service, rows in TABLE.items()
     for row in rows
 ]
-SCOPED = [route for route in ROUTES if route.access != "public" and not route.access.startswith("service:")]
+PAGES = [route for route in ROUTES if route.access.startswith("page:")]
+SCOPED = [route for route in ROUTES if route.access != "public" and not route.access.startswith(("service:", "page:"))]
 SERVICES_ONLY = [route for route in ROUTES if route.access.startswith("service:")]
 
 
@@ -121,6 +124,54 @@ async def test_services_are_known_by_their_own_keys(apps: dict[str, FastAPI], ro
         assert (answer.status_code in {401, 403}) == (name not in wanted), name
 
 
+@pytest.mark.parametrize("route", PAGES, ids=str)
+async def test_a_page_leads_whoever_has_not_signed_in_there(apps: dict[str, FastAPI], route: Route) -> None:
+    for headers in ({}, {"authorization": f"Bearer {_token(frozenset(Scope))}"}, {"cookie": "__Host-threshold=forged"}):
+        answer = await _visit(apps, route, headers)
+        assert (answer.status_code, answer.headers["location"].split("?")[0]) == (303, "/sign-in")
+
+
+@pytest.mark.parametrize("route", PAGES, ids=str)
+async def test_a_page_needs_the_scope_and_a_form_of_its_own(apps: dict[str, FastAPI], route: Route) -> None:
+    names = route.access.removeprefix("page: ")
+    allowed = frozenset(Scope) if names == "anyone" else {Scope(name) for name in names.split(" | ")}
+    cookie, csrf = _session(frozenset(allowed))
+    right = await _visit(apps, route, cookie, {"csrf": csrf})
+    assert right.status_code != 403
+    assert right.headers.get("location", "").split("?")[0] != "/sign-in" or route.path == "/sign-out"
+    if names != "anyone":
+        others, csrf_of_others = _session(frozenset(Scope) - allowed)
+        assert (await _visit(apps, route, others, {"csrf": csrf_of_others})).status_code == 403
+    if route.method == "POST":
+        for form in ({}, {"csrf": ""}, {"csrf": "another"}):
+            assert (await _visit(apps, route, cookie, form)).status_code == 403
+
+
+@pytest.mark.parametrize("route", [each for each in SCOPED if each.service == "shelter_beds"], ids=str)
+async def test_a_session_reads_where_its_scopes_do_and_writes_nothing(apps: dict[str, FastAPI], route: Route) -> None:
+    allowed = frozenset(Scope(name) for name in route.access.split(" | "))
+    cookie, _ = _session(allowed)
+    answer = await _visit(apps, route, cookie)
+    assert (answer.status_code == 401) == (route.method != "GET")
+    if route.method == "GET":
+        others, _ = _session(frozenset(Scope) - allowed)
+        assert (await _visit(apps, route, others)).status_code == 403
+
+
+async def _visit(
+    apps: dict[str, FastAPI], route: Route, headers: dict[str, str], form: dict[str, str] | None = None
+) -> httpx.Response:
+    transport = httpx.ASGITransport(apps[route.service], raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="https://service") as client:
+        return await client.request(route.method, route.target, headers=headers, data=form)
+
+
+def _session(scopes: frozenset[Scope]) -> tuple[dict[str, str], str]:
+    seal = Seal.of(decode_private(SECRETS["THRESHOLD_SHELTER_BEDS_ASSERTION_KEY"]))
+    session = Session.begun(Principal("somebody", "an-organization", scopes), "a-secret", time.time())
+    return {"cookie": f"__Host-threshold={seal.seal(session)}"}, session.csrf
+
+
 async def _ask(apps: dict[str, FastAPI], route: Route, bearer: str | None) -> httpx.Response:
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {bearer}"} if bearer else {})
     transport = httpx.ASGITransport(apps[route.service], raise_app_exceptions=False)
@@ -151,5 +202,7 @@ def _written(access: Access) -> str:
             return "public"
         case ServiceOnly(services):
             return "service: " + " ".join(sorted(services))
+        case SignedIn(scopes):
+            return "page: " + (" | ".join(sorted(scopes)) or "anyone")
         case Scoped(scopes):
             return " | ".join(sorted(scopes)) or "any client"

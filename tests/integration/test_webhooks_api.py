@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from schemas.beds import Unit
 from services.kit.auth import Scope, access_of, routes_of
 from services.kit.keys import random_id
 from services.webhooks.tables import METADATA
@@ -192,6 +193,9 @@ async def test_the_openapi_document_says_what_arrives(town: Hooked) -> None:
     document = (await town.http.get("/openapi.json")).json()
     assert "Message" in document["components"]["schemas"]
     assert "Standard Webhooks" in document["webhooks"]["message"]["post"]["description"]
+    assert {"hold", "unit.availability"} <= document["webhooks"].keys()
+    said = document["components"]["schemas"]["AvailabilityMessage"]["properties"]["data"]["properties"]
+    assert said.keys() == set(Unit.__struct_fields__)
 
 
 async def test_migrations_make_the_tables_of_the_code(town: Hooked) -> None:

@@ -7,7 +7,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from services.kit.database import Database
-from services.webhooks import store
+from services.webhooks import decision_rows
 from services.webhooks.dispatch import WORKERS_EACH
 from services.webhooks.told import decode
 from tests.conftest import Databases
@@ -184,7 +184,7 @@ async def test_of_two_decisions_of_one_name_the_first_counts_and_all_keep_their_
     database = Database(town.settings.database_url)
     for _ in range(2):
         async with database.direct.transaction() as connection:
-            await store.add(connection, [before, told, same_name], b"key")
+            await decision_rows.add(connection, [before, told, same_name], b"key")
     await database.close()
     rows = town.rows("SELECT told FROM decisions WHERE organization = 'shelter' ORDER BY position")
     assert [decode(each) for (each,) in rows] == [before, told]

@@ -1,7 +1,7 @@
 """shelter_beds in this process, on a real Kafka and PostgreSQL; of governance there is the one address it asks."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,16 +14,17 @@ from fastapi import APIRouter, FastAPI
 from schemas.beds import Unit, UnitAvailability
 from services.kit.auth import Scope, service_only
 from services.kit.broker import read_all
-from services.kit.clients import ServiceClient
+from services.kit.clients import DelegatedClient, ServiceClient
 from services.kit.keys import random_id
 from services.kit.problems import Problem
 from services.kit.service import create_service
-from services.kit.settings import DatabaseSettings
 from services.kit.topics import load
 from services.shelter_beds.app import compose
+from services.shelter_beds.feed.rhythm import Rhythm
+from services.shelter_beds.settings import BedsSettings
 from tests.support.callers import Community, bearer
 from tests.support.log import ROOT_FINGERPRINT
-from tests.support.own_kafka import STANDING_KAFKA
+from tests.support.own_kafka import STANDING_KAFKA, OwnKafka
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
@@ -43,18 +44,26 @@ class Shelter:
     """The running service, and what a test does with it."""
 
     bootstrap: str
-    settings: DatabaseSettings
+    settings: BedsSettings
     community: Community
+    broker: OwnKafka
     running: AsyncExitStack = field(default_factory=AsyncExitStack)
+    delegated: Mapping[str, DelegatedClient] | None = None
+    clock: Callable[[], float] = time.time
     http: httpx.AsyncClient = field(init=False)
     app: FastAPI = field(init=False)
+
+    def composed(self, rhythm: Rhythm | None = None) -> FastAPI:
+        """Make the application: each is one process's."""
+        governance = create_service(self.community.settings("governance"), routers=[_projects()])
+        transport = httpx.ASGITransport(app=governance)
+        client = ServiceClient(self.settings, "governance", transport=transport)
+        return compose(self.settings, client, rhythm, self.delegated, self.clock)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Run the service; as often as a test wants, on the same tables."""
-        governance = create_service(self.community.settings("governance"), routers=[_projects()])
-        transport = httpx.ASGITransport(app=governance)
-        self.app = compose(self.settings, ServiceClient(self.settings, "governance", transport=transport))
+        self.app = self.composed()
         async with (
             self.app.router.lifespan_context(self.app),
             httpx.AsyncClient(
@@ -147,9 +156,14 @@ async def opened(database_url: str) -> AsyncIterator[Shelter]:
     """Lend a Kafka with the topics as declared; the service runs while the test says `serving`."""
     async with STANDING_KAFKA.lent() as broker:
         community = Community(now=time.time())
-        values = {"kafka": broker.bootstrap, "root_fingerprint": ROOT_FINGERPRINT, "database_url": database_url}
-        settings = DatabaseSettings(**community.setting_values("shelter_beds") | values)
-        yield Shelter(broker.bootstrap, settings, community)
+        values = {
+            "kafka": broker.bootstrap,
+            "root_fingerprint": ROOT_FINGERPRINT,
+            "database_url": database_url,
+            "allow_loopback_pages": True,
+        }
+        settings = BedsSettings(**community.setting_values("shelter_beds") | values)
+        yield Shelter(broker.bootstrap, settings, community, broker)
 
 
 def _projects() -> APIRouter:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What .gitignore names, and git's own folder.
-NOT_OURS = {".git", ".venv", ".cache", ".threshold", "build", "__pycache__"}
+NOT_OURS = {".git", ".venv", ".cache", ".threshold", "build", "__pycache__", "node_modules"}
 PACKAGES = ("schemas", "policy", "services", "deploy")
 
 

@@ -1,0 +1,133 @@
+"""HTTP: from a hold to a referral, on the visitor's behalf. Nothing that is typed of a client stays here."""
+
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from schemas.codes import ProjectType
+from services.kit.auth import Scope, signed_in
+from services.kit.database import Database
+from services.kit.keys import random_id
+from services.kit.problems import Problem
+from services.shelter_beds import holds, saying
+from services.shelter_beds.board import asking, holding, language, pages
+from services.shelter_beds.board.sessions import Visitor
+from services.shelter_beds.board.typed import text
+from services.shelter_beds.tables import Hold, Unit
+
+router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
+
+Referrer = Annotated[Visitor, signed_in(Scope.REFERRALS_WRITE)]
+Originator = Annotated[Visitor, signed_in(Scope.REFERRALS_READ)]
+UTC: Final = ZoneInfo("UTC")
+PURPOSE: Final = "shelter-placement"
+HEAD_OF_HOUSEHOLD: Final = 1
+FIELDS: Final = ("client_id", "first_name", "last_name", "dob", "household_size", "call_back", "accessible", "pets")
+SERVICES: Final[dict[int, str]] = {
+    ProjectType.EMERGENCY_SHELTER_ENTRY_EXIT: "ES",
+    ProjectType.EMERGENCY_SHELTER_NIGHT_BY_NIGHT: "ES",
+    ProjectType.TRANSITIONAL_HOUSING: "TH",
+    ProjectType.PERMANENT_SUPPORTIVE_HOUSING: "PSH",
+    ProjectType.STREET_OUTREACH: "SO",
+    ProjectType.SERVICES_ONLY: "SSO",
+    ProjectType.SAFE_HAVEN: "SH",
+    ProjectType.PERMANENT_HOUSING_ONLY: "OPH",
+    ProjectType.PERMANENT_HOUSING_WITH_SERVICES: "OPH",
+    ProjectType.DAY_SHELTER: "DAY",
+    ProjectType.HOMELESSNESS_PREVENTION: "HP",
+    ProjectType.RAPID_REHOUSING: "RRH",
+    ProjectType.COORDINATED_ENTRY: "CE",
+}
+
+
+@router.get("/board/holds/{hold_id}/refer")
+async def ask_referral(request: Request, hold_id: str, visitor: Referrer) -> Response:
+    """Ask whom the hold is for."""
+    hold, unit = await holding.own(request, hold_id, visitor)
+    return await _form(request, visitor, hold, unit, {"household_size": str(len(hold.bed_ids))}, {})
+
+
+@router.post("/board/holds/{hold_id}/refer")
+async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
+    """Refer whom the hold is for to its shelter, and let the hold end with the referral."""
+    hold, unit = await holding.own(request, hold_id, visitor)
+    form = await request.form()
+    answer = await asking.call(
+        request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, form), key=text(form, "once")
+    )
+    if not answer.is_success:
+        words = language.catalogue(language.chosen(request))
+        problem = asking.problem_of(answer)
+        typed = {name: text(form, name) for name in FIELDS}
+        return await _form(request, visitor, hold, unit, typed, pages.faults(words, problem), answer.status_code)
+    referral_id = str(answer.json()["id"])
+    database: Database = request.app.state.database
+    try:
+        async with database.transaction() as session:
+            await holds.refer(session, visitor.principal, hold_id, referral_id)
+    except Problem:  # the hold has ended meanwhile: the referral stands by itself
+        return pages.to(f"/board/referrals/{quote(referral_id)}")
+    return pages.to(f"/board/holds/{hold_id}")
+
+
+@router.get("/board/referrals/{referral_id}")
+async def show_referral(request: Request, referral_id: str, visitor: Originator) -> Response:
+    """Show what a shelter has of one of the organization's own referrals."""
+    found = await asking.crossing(request, visitor, referral_id)
+    if found is None:
+        raise Problem("not-found")
+    return pages.render(request, "referral.html", visitor, crossing=found, zone=UTC)
+
+
+def _body(hold: Hold, unit: Unit, form: FormData) -> dict[str, Any]:
+    typed = {name: text(form, name) for name in FIELDS}
+    identity = {name: typed[name] for name in ("first_name", "last_name", "dob") if typed[name]}
+    size = typed["household_size"]
+    return {
+        "members": [
+            {
+                "client_id": typed["client_id"],
+                "relationship_to_hoh": HEAD_OF_HOUSEHOLD,
+                "segments": {"identity": identity} if identity else {},
+            }
+        ],
+        "to": {"organization": unit.organization, "project": unit.project},
+        "service": SERVICES.get(unit.project_type, "ES"),
+        "purpose": PURPOSE,
+        "need": {
+            "household_type": unit.profile["household_type"],
+            "household_size": int(size) if size.isascii() and size.isdigit() else size,
+            "beds": len(hold.bed_ids),
+            **{name: True for name in ("accessible", "pets") if typed[name]},
+        },
+        "call_back": typed["call_back"],
+    }
+
+
+async def _form(
+    request: Request,
+    visitor: Visitor,
+    hold: Hold,
+    unit: Unit,
+    typed: dict[str, str],
+    faults: dict[str, str],
+    status: int = 200,
+) -> Response:
+    answer = await asking.call(request, visitor, "governance", "GET", f"/organizations/{visitor.session.organization}")
+    contacts = (answer.json().get("contacts") or []) if answer.is_success else []
+    return pages.render(
+        request,
+        "refer.html",
+        visitor,
+        status,
+        hold=hold,
+        public=saying.shown_to_holders(unit),
+        contacts=contacts,
+        typed=dict.fromkeys(FIELDS, "") | typed,
+        faults=faults,
+        once=random_id(),
+    )

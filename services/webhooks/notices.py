@@ -1,0 +1,83 @@
+"""What is told of beds without being asked for: read from `bed-availability` and `bed-holds`. No client, so no release.
+
+A unit's public numbers are for whoever asked for them by name: they are addressed to nobody, and `*` stands for all
+that is. A step of a hold is told to the hold's two organizations, once, whatever the number of its beds: each bed's
+record names them all, and no step happens twice to one hold, so the first record that comes is the message. Pure.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, get_args
+
+import msgspec
+
+from schemas import beds
+from services.kit.broker import Record
+from services.webhooks.told import EVERYTHING
+
+AVAILABILITY_TYPE: Final = str(beds.UnitAvailability.__struct_config__.tag)
+HOLD_TYPES: Final = tuple(str(kind.__struct_config__.tag) for kind in get_args(beds.HoldEvents))
+_OF_A_HOLD: Final = ("hold_id", "unit_id", "organization", "holder", "expires_at", "reason")
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A message that needs no release: its body can be kept. `is_stale`: a newer one of the same unit takes its place.
+
+    That one is sent to the same endpoint, and says all.
+    """
+
+    type: str
+    body: bytes
+    is_stale: bool = False
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What there is to tell, and whom: the `organizations`; None is whoever asked for it by name.
+
+    `id` is the same whenever the same is told again. Of a unit, a higher `version` takes the place of a lower one.
+    """
+
+    id: str
+    written: Written
+    organizations: tuple[str, ...] | None = None
+    unit_id: str | None = None
+    version: int | None = None
+
+    def is_for(self, organization: str, types: Sequence[str]) -> bool:
+        """Tell whether an endpoint of an organization, with this filter, is told."""
+        return wanted(types, self.written.type) and (self.organizations is None or organization in self.organizations)
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_EVENT: Final = msgspec.json.Decoder(beds.UnitAvailability | beds.HoldEvents)
+
+
+def wanted(types: Sequence[str], kind: str) -> bool:
+    """Tell whether a filter lets this type of notice through."""
+    return kind in types or (EVERYTHING in types and kind != AVAILABILITY_TYPE)
+
+
+def notices(records: Sequence[Record]) -> list[Notice]:
+    """Return what the records tell, of each unit only the newest; msgspec.DecodeError."""
+    found: dict[str, Notice] = {}
+    for record in records:
+        notice = _notice(_EVENT.decode(record.value or b""))
+        about = notice.unit_id or notice.id
+        if about not in found or (notice.version or 0) > (found[about].version or 0):
+            found[about] = notice
+    return list(found.values())
+
+
+def _notice(event: beds.UnitAvailability | beds.HoldEvents) -> Notice:
+    kind = str(event.__struct_config__.tag)
+    if isinstance(event, beds.UnitAvailability):
+        unit = event.data
+        return Notice(event.id, _written(kind, event.time, unit), unit_id=unit.unit_id, version=unit.version)
+    hold = event.data
+    told = {name: value for name in _OF_A_HOLD if (value := getattr(hold, name)) is not None}
+    told["bed_ids"] = hold.bed_ids or (hold.bed_id,)
+    parties = tuple(sorted({hold.organization, hold.holder}))
+    return Notice(f"{hold.hold_id} {kind}", _written(kind, event.time, told), parties)
+
+
+def _written(kind: str, time: str, data: beds.Unit | dict[str, Any]) -> Written:
+    return Written(kind, _ENCODER.encode({"type": kind, "timestamp": time, "data": data}))

@@ -1,0 +1,1 @@
+"""Tests in a browser or in Node: `make test-extra` runs them, `make test` does not."""

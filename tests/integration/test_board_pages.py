@@ -1,0 +1,274 @@
+"""The board's pages without JavaScript: find, hold, refer, and the shelter's desk."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from services.kit.problems import Fault, Problem
+from tests.conftest import Databases
+from tests.support.board import CLIENT, Board, Browser, running_board
+from tests.support.governance import is_problem
+from tests.support.shelter import OTHER, OUTREACH, SHELTER
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+REFERRED = {
+    "client_id": CLIENT, "first_name": "Canary-Rosa", "last_name": "", "dob": "1988-04-17", "household_size": "2",
+    "call_back": "night-team", "pets": "true",
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def board(postgres: Databases) -> AsyncIterator[Board]:
+    async with running_board(postgres.create_database("shelter_beds")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def navigator(board: Board) -> AsyncIterator[Browser]:
+    board.others.refusing, board.others.crossing = None, {}
+    async with board.visitor(OUTREACH) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shelter(board: Board) -> AsyncIterator[Browser]:
+    async with board.visitor(SHELTER) as browser:
+        yield browser
+
+
+async def held(board: Board, browser: Browser, **said: Any) -> tuple[str, str]:
+    """Hold a bed by the pages; returns the unit and the hold's address."""
+    unit = await board.shelter.unit(3, **said)
+    placed = await browser.post(f"/board/units/{unit}/hold", beds="2", minutes="30", once=unit)
+    assert placed.status_code == 303, placed.text
+    return unit, placed.headers["location"]
+
+
+def card(page: str, unit: str) -> str:
+    """A unit's card as it stands in a page."""
+    found = re.search(rf'<li class="unit [a-z_]+" id="unit-{unit}".*?</article>\s*</li>', page, re.DOTALL)
+    return found[0] if found else ""
+
+
+async def test_what_a_navigator_must_know_stands_on_the_card(board: Board, navigator: Browser) -> None:
+    unit = await board.shelter.unit(
+        7, name="Card <b>House", household_type="with_children", area="Uptown", phone="+1 555 0100", minimum_age=18,
+        maximum_age=64, gender_policy="women_and_children", veterans_only=True, couples=True, accessible=True,
+        pets=True, low_barrier=True, bring=["photo_id", "tb_test"], intake_from="17:00",
+        intake_until="21:00", last_in="22:30", eligibility="Ask at the side door.", time_zone="America/Chicago",
+    )  # fmt: skip
+    shown = card((await navigator.get("/board")).text, unit)
+    for said in (
+        "<b>7</b>", "Card &lt;b&gt;House", "Families with children", "Ages 18 to 64", "Women and children",
+        "Veterans only", "Couples", "Accessible", "Pets", "Low barrier", 'href="tel:+15550100"', "Uptown",
+        "Intake 17:00 to 21:00", "last in 22:30", "photo ID, TB test", "reported just now", "holds up to 60 min",
+        "Ask at the side door.",
+        f'href="/board/units/{unit}/hold"', "Beds free",
+    ):  # fmt: skip
+        assert said in shown, said
+    spanish = card((await navigator.get("/board", lang="es")).text, unit)
+    for said in ("Familias con niños", "De 18 a 64 años", "Hay camas", "reportado ahora mismo", "Apartar"):
+        assert said in spanish, said
+    assert '<html lang="es">' in (await navigator.get("/board")).text  # the browser keeps the language
+
+
+async def test_a_place_that_is_confidential_shows_yes_or_no_and_a_number_to_call(
+    board: Board, navigator: Browser
+) -> None:
+    said = {"name": "Canary House", "area": "Canary Street", "phone": "+1 800 555 0101", "shown": "yes_no"}
+    unit = await board.shelter.unit(3, confidential=True, bring=["bedding"], last_in="22:00", **said)
+    shown = card((await navigator.get("/board")).text, unit)
+    assert "Canary" not in shown
+    assert "22:00" not in shown
+    assert "tel:+18005550101" in shown
+    assert re.search(r'<b class="word">\s*Yes', shown)
+    assert "of 3 beds" not in shown
+    hold = (await navigator.post(f"/board/units/{unit}/hold", beds="1", minutes="30")).headers["location"]
+    for path in (hold, f"{hold}/refer", "/board", f"/board/units/{unit}/hold"):
+        assert not re.search("Canary|22:00|bedding", (await navigator.get(path)).text), path
+    small = await board.shelter.unit(2, shown="call", hold_policy="none", phone="+1 555 0199")
+    called = card((await navigator.get("/board")).text, small)
+    assert ("Call to ask" in called, "tel:+15550199" in called, "/hold" in called) == (True, True, False)
+
+
+async def test_filters_are_in_the_address(board: Board, navigator: Browser) -> None:
+    area = "Filter Park"
+    family = await board.shelter.unit(3, area=area, household_type="with_children", pets=True)
+    women = await board.shelter.unit(1, area=area, gender_policy="women", minimum_age=18)
+
+    async def found(**wanted: str) -> set[str]:
+        page = (await navigator.get("/board", area=area, **wanted)).text
+        return {unit for unit in (family, women) if card(page, unit)}
+
+    assert await found() == {family, women}
+    assert await found(household_type="with_children", pets="true") == {family}
+    assert await found(gender="men", open="true") == {family}
+    assert await found(age="17", gender="") == {family}
+    assert await found(beds="2") == {family}
+    assert "/hold?beds=2" in (await navigator.get("/board", area=area, beds="2")).text
+    nothing = (await navigator.get("/board", area=area, couples="true")).text
+    assert "No unit matches these filters" in nothing
+    assert 'href="/board">Remove all filters' in nothing
+    assert (await navigator.get("/board", age="<script>", area="x" * 900)).status_code == 200
+
+
+async def test_a_changed_card_is_the_one_that_a_reload_shows(board: Board, navigator: Browser) -> None:
+    unit, other = await board.shelter.unit(3), await board.shelter.unit(3)
+    for view in ("", "wall"):
+        whole = (await navigator.get("/board", view=view)).text
+        part = (await navigator.get("/board/cards", unit=unit, view=view)).text
+        assert card(part, unit) == card(whole, unit) != ""
+        assert card(part, other) == ""
+        summary = re.search(r'<p id="summary".*?</p>', part)
+        assert summary is not None
+        assert summary[0] in whole
+
+
+async def test_find_hold_and_what_the_holder_can_do(board: Board, navigator: Browser) -> None:
+    unit, address = await held(board, navigator)
+    again = await navigator.post(f"/board/units/{unit}/hold", beds="2", minutes="30", once=unit)
+    assert again.headers["location"] == address  # a form that is sent twice holds once
+    assert await board.shelter.counts(unit) == (1, 2, 0, 0)
+    page = (await navigator.get(address)).text
+    code = (await board.shelter.get(OUTREACH, address.removeprefix("/board"))).json()["door_code"]
+    assert re.search(rf'<p class="code">{code}</p>', page)
+    assert code in (await navigator.get("/board")).text
+    assert (await navigator.post(f"{address}/extension")).status_code == 303
+    refused = await navigator.post(f"{address}/extension")
+    assert (refused.status_code, "extended only once" in refused.text) == (409, True)
+    async with board.visitor(OTHER) as stranger:
+        assert (await stranger.get(address)).status_code == 404
+        assert (await stranger.post(f"{address}/cancel")).status_code == 404
+    assert (await navigator.post(f"{address}/cancel")).status_code == 303
+    assert "You gave the beds back" in (await navigator.get(address)).text
+    assert await board.shelter.counts(unit) == (3, 0, 0, 0)
+
+
+async def test_what_is_wrong_stands_beside_its_field_in_the_visitor_s_language(
+    board: Board, navigator: Browser
+) -> None:
+    unit = await board.shelter.unit(1, max_minutes=45)
+    path = f"/board/units/{unit}/hold"
+    long = await navigator.post(path, beds="1", minutes="60")
+    assert long.status_code == 422
+    assert re.search(r'<p class="fault" id="fault-minutes">Choose at most 45 minutes', long.text)
+    assert 'aria-describedby="fault-minutes"' in long.text
+    await navigator.get("/board", lang="es")
+    many = await navigator.post(path, beds="2", minutes="30")
+    assert (many.status_code, "Ya no hay tantas camas libres" in many.text) == (409, True)
+    assert (await navigator.post("/board/units/nobody/hold", beds="1", minutes="5")).status_code == 404
+
+
+async def test_refer_crosses_as_the_api_says_and_nothing_typed_stays(board: Board, navigator: Browser) -> None:
+    unit, address = await held(board, navigator, project="harbor-beds")
+    form = (await navigator.get(f"{address}/refer")).text
+    assert "Night team" in form
+    sent = await navigator.post(f"{address}/refer", **REFERRED)
+    assert (sent.status_code, sent.headers["location"]) == (303, address)
+    assert board.others.referred[-1] == {
+        "by": OUTREACH,
+        "members": [
+            {
+                "client_id": CLIENT,
+                "relationship_to_hoh": 1,
+                "segments": {"identity": {"first_name": "Canary-Rosa", "dob": "1988-04-17"}},
+            }
+        ],
+        "to": {"organization": SHELTER, "project": "harbor-beds"},
+        "service": "ES",
+        "purpose": "shelter-placement",
+        "need": {"household_type": "without_children", "household_size": 2, "beds": 2, "pets": True},
+        "call_back": "night-team",
+    }
+    referral = (await board.shelter.get(OUTREACH, address.removeprefix("/board"))).json()["referral_id"]
+    assert "on its way: need" in plain((await navigator.get(address)).text)
+    board.others.status = "accepted"
+    board.others.crossing = {
+        "categories": ["identity", "household"], "withheld": {"health": "no-consent"},
+        "delivered_at": "2026-11-26T08:14:00Z",
+    }  # fmt: skip
+    line = "has: identity, household; not sent: health; delivered 08:14; accepted"
+    assert line in plain((await navigator.get(f"/board/referrals/{referral}")).text)
+    assert line in plain((await navigator.get(address)).text)
+    tables = [str(name) for (name,) in board.shelter.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    kept = " ".join(str(board.shelter.sql(f'SELECT * FROM "{table}"')) for table in tables)  # noqa: S608 - our tables
+    assert "Canary-Rosa" not in kept
+    assert CLIENT not in kept
+    assert unit in kept, "then the search above finds nothing"
+
+
+async def test_a_referral_that_is_refused_says_why_beside_its_field(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    board.others.refusing = Problem("client-not-registered", faults=[Fault("members.0.client_id", "")])
+    refused = await navigator.post(f"{address}/refer", **REFERRED)
+    assert refused.status_code == 404
+    assert re.search(r'id="fault-client_id">Your organization has not registered this client', refused.text)
+    assert 'value="Canary-Rosa"' in refused.text
+    board.others.refusing = Problem("vsp-no-release", faults=[Fault("members.0.segments.identity", "")])
+    assert "signed release" in (await navigator.post(f"{address}/refer", **REFERRED)).text
+    board.others.down.add("referrals")
+    assert (await navigator.post(f"{address}/refer", **REFERRED)).status_code == 503
+    board.others.down.clear()
+
+
+async def test_a_hold_is_for_one_referral_and_only_while_it_lives(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    hold = address.removeprefix("/board")
+    changed = await board.shelter.patch(OUTREACH, hold, referral_id="referral-a")
+    assert (changed.status_code, changed.json()["referral_id"]) == (200, "referral-a")
+    assert (await board.shelter.patch(OUTREACH, hold, referral_id="referral-a")).status_code == 200
+    is_problem(await board.shelter.patch(OUTREACH, hold, referral_id="referral-b"), 409, "already-referred")
+    is_problem(await board.shelter.patch(OTHER, hold, referral_id="referral-a"), 404, "not-found")
+    await navigator.post(f"{address}/cancel")
+    is_problem(await board.shelter.patch(OUTREACH, hold, referral_id="referral-a"), 409, "hold-ended")
+    late = await navigator.post(f"{address}/refer", **REFERRED)
+    assert late.headers["location"].startswith("/board/referrals/")
+    assert "referral stands by itself" in (await navigator.get(late.headers["location"])).text
+
+
+def plain(page: str) -> str:
+    """The text of a page, with its white space as one sees it."""
+    return re.sub(r"\s+", " ", re.sub(r"\s*;", ";", re.sub(r"<[^>]*>", "", page)))
+
+
+async def test_the_desk_says_how_many_and_answers(board: Board, shelter: Browser) -> None:
+    unit = await board.shelter.unit(9, hold_policy="request", name="Desk House")
+    asked, refused, kept = [await board.shelter.hold(unit) for _ in range(3)]
+    page = (await shelter.get("/board/desk", unit=unit)).text
+    assert "3 requests wait for your answer" in page
+    desk = f"/board/desk/{unit}"
+    assert (await shelter.post(f"{desk}/holds/{asked['id']}/answer", accept="true")).status_code == 303
+    assert (await shelter.post(f"{desk}/holds/{refused['id']}/answer", accept="false")).status_code == 303
+    assert (await shelter.post(f"{desk}/holds/{kept['id']}/answer", accept="true")).status_code == 303
+    said = await shelter.post(f"{desk}/census", available="4")
+    assert await board.shelter.counts(unit) == (4, 2, 3, 0)
+    assert "4 beds free" in (await shelter.get(said.headers["location"])).text
+    await shelter.post(f"{desk}/census", available="4", includes_holds="true")
+    assert await board.shelter.counts(unit) == (2, 2, 5, 0)
+    many = await shelter.post(f"{desk}/census", available="40")
+    assert (many.status_code, 'id="fault-available"' in many.text) == (422, True)
+    wrong = await shelter.post(f"{desk}/check-in", door_code="AMBER-99")
+    assert (wrong.status_code, 'id="fault-door_code"' in wrong.text) == (422, True)
+    heard = asked["door_code"].lower().replace("-", " ")
+    assert (await shelter.post(f"{desk}/check-in", door_code=heard)).status_code == 303
+    assert (await shelter.post(f"{desk}/holds/{kept['id']}/release")).status_code == 303
+    assert await board.shelter.counts(unit) == (3, 0, 6, 0)
+
+
+async def test_a_coordinator_acts_for_the_shelter_that_delegated_to_it_and_for_no_other(board: Board) -> None:
+    delegated, others = await board.shelter.unit(3, delegates=["coordinator"]), await board.shelter.unit(3)
+    hold = await board.shelter.hold(others)
+    async with board.visitor("coordinator") as coordinator:
+        assert "You act for Harbor Shelter" in (await coordinator.get("/board/desk")).text
+        assert (await coordinator.post(f"/board/desk/{delegated}/census", available="1")).status_code == 303
+        for path in (f"{others}/census", f"{others}/check-in", f"{delegated}/holds/{hold['id']}/release"):
+            answer = await coordinator.post(f"/board/desk/{path}", available="1", door_code=hold["door_code"])
+            assert answer.status_code == 404, path
+        assert (await coordinator.get("/board/desk", unit=others)).status_code == 404
+    changes = (await board.shelter.get(SHELTER, f"/units/{delegated}/changes")).json()["items"]
+    assert (changes[-1]["organization"], changes[-1]["api_client"]) == ("coordinator", "coordinator-laptop")
+    async with board.visitor("nobody") as nobody:
+        assert "has no unit yet" in (await nobody.get("/board/desk")).text
