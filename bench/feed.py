@@ -34,8 +34,8 @@ from tests.support.waiting import wait_until_async
 
 READERS = int(os.environ.get("READERS", "10000"))
 UNITS, BEDS = 20, 100
-CHANGES_PER_SECOND, SECONDS, RUNS = 10, 5, 1
-USERS, HOLDS_FOR, THINK = 200, 8, (1.0, 3.0)  # users, seconds, seconds between two requests of one
+CHANGES_PER_SECOND, SECONDS, RUNS = 10, 20, 3
+USERS, HOLDS_FOR, THINK = 200, 30, (1.0, 3.0)  # users, seconds, seconds between two requests of one
 ORGANIZATIONS = 50
 
 
