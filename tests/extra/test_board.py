@@ -102,7 +102,7 @@ async def test_it_works_without_javascript(town: Night) -> None:
     async with town.page(town.outreach, java_script_enabled=False, **SCREENS["on a phone at night"]) as page:
         await page.goto(f"{town.address}/board")
         assert await page.locator(".unit").count() >= len(town.units)
-        await page.get_by_role("link", name="Youth alone").click()
+        await page.get_by_role("link", name="Unaccompanied youth").click()
         assert await page.locator(".unit").count() == 1
         await page.get_by_role("link", name="Hold Lantern Youth Loft").click()
         await page.get_by_role("button", name="Hold").click()
