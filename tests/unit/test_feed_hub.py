@@ -111,6 +111,22 @@ async def test_who_takes_nothing_for_too_long_is_told_why_and_left() -> None:
     assert (never.ended, listens.ended) == ("aborted", "")
 
 
+async def test_who_is_slow_but_takes_everything_is_kept() -> None:
+    feed = Feed()
+    feed.begin()
+    wire, _ = feed.join()
+    for number in range(5):
+        await feed.say("a", number)  # while the frame before waits
+        feed.now += 9
+        wire.take()
+        await feed.say("b", number)
+        feed.hub.look_after()
+        feed.now += 2
+        feed.hub.look_after()
+        assert not any(b"goodbye" in frame for frame in wire.untaken)
+    assert not wire.ended
+
+
 async def test_before_all_has_been_read_once_nothing_is_told_but_that_the_stream_lives() -> None:
     feed = Feed()
     wire, _ = feed.join()
