@@ -79,7 +79,9 @@ async def measure() -> str:
     """The section of results.md."""
     async with _town() as town:
         units = [await _unit(town, number) for number in range(UNITS)]
+        cpu, began = town.service.processor_seconds, time.monotonic()
         holds, refused = await _holds(town, units)
+        busy = (town.service.processor_seconds - cpu) / (time.monotonic() - began)
         async with _readers(town) as readers:
             before = town.service.resident
             opened = (await readers.do("connect"))["seconds"]
@@ -96,6 +98,8 @@ async def measure() -> str:
         Row("memory of the process for each reader", [each / 1000], "kB", "≤ 40"),
         Row("change → last reader, p50", [percentile(run.delays, 0.5) for run in runs], "ms"),
         Row("change → last reader, p99", [percentile(run.delays, 0.99) for run in runs], "ms", "≤ 1,000"),
+        Row("of that until the change is answered, p99", [percentile(run.answered, 0.99) for run in runs], "ms"),
+        Row("of that from the first reader to the last, p99", [percentile(run.spreads, 0.99) for run in runs], "ms"),
         Row("frames a second to each reader", [run.frames for run in runs], "/s", "≤ 2"),
         Row("the service's share of one core", [run.service * 100 for run in runs], "%"),
         Row("the readers' share of one core", [run.readers * 100 for run in runs], "%"),
@@ -105,6 +109,7 @@ async def measure() -> str:
         Row(f"POST /holds, {USERS} users, p50", [percentile(holds, 0.5)], "ms"),
         Row(f"POST /holds, {USERS} users, p99", [percentile(holds, 0.99)], "ms"),
         Row(f"POST /holds answered 503, {USERS} users", [refused], "", "0"),
+        Row("the service's share of one core meanwhile", [busy * 100], "%"),
     ]
     return section("python -m bench feed", "The feed of beds", rows, _remarks(len(holds)))
 
@@ -121,9 +126,14 @@ def _remarks(holds: int) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: delays in ms of each change, frames a second to each reader, shares of a core."""
+    """One run: of each change the delay in ms, to the answer and to the last reader; of each frame from first to last.
+
+    Frames a second to each reader, and shares of a core.
+    """
 
     delays: list[float]
+    answered: list[float]
+    spreads: list[float]
     frames: float
     service: float
     readers: float
@@ -133,6 +143,7 @@ async def _changes(town: Town, readers: Readers, units: list[str]) -> Run:
     used = (await readers.do("report"))["processor_seconds"]
     cpu, began = town.service.processor_seconds, time.monotonic()
     said: dict[tuple[str, int], float] = {}
+    answered: list[float] = []
     for number in range(CHANGES_PER_SECOND * SECONDS):
         await asyncio.sleep(max(0.0, began + number / CHANGES_PER_SECOND - time.monotonic()))
         unit = units[number % len(units)]
@@ -140,6 +151,7 @@ async def _changes(town: Town, readers: Readers, units: list[str]) -> Run:
         body = {"available": 1 + number % (BEDS - 1), "as_of": _now()}
         answer = await town.http.put(f"/units/{unit}/census", json=body, headers=town.headers(SHELTER))
         assert answer.status_code == 200, answer.text
+        answered.append(1000 * (time.monotonic() - at))
         said[unit, await _version(town, unit)] = at
     took = time.monotonic() - began
     service = (town.service.processor_seconds - cpu) / took
@@ -147,8 +159,10 @@ async def _changes(town: Town, readers: Readers, units: list[str]) -> Run:
     report = await readers.do("report")
     # A value that a newer one overtook before its frame was told with the newer one.
     arrived: dict[str, list[tuple[int, float]]] = {}
-    for count, at, told in report["arrivals"].values():
+    spreads: list[float] = []
+    for count, first, at, told in report["arrivals"].values():
         assert count == READERS, f"a frame came to {count} readers"
+        spreads.append(1000 * (at - first))
         for unit, version in told:
             arrived.setdefault(unit, []).append((version, at))
     delays = [
@@ -158,7 +172,7 @@ async def _changes(town: Town, readers: Readers, units: list[str]) -> Run:
     assert len(delays) == CHANGES_PER_SECOND * SECONDS
     used = report["processor_seconds"] - used
     each = report["frames"] / READERS / (time.monotonic() - began)
-    return Run(delays, each, service, used / (time.monotonic() - began))
+    return Run(delays, answered, spreads, each, service, used / (time.monotonic() - began))
 
 
 async def _again(readers: Readers) -> float:

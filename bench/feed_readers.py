@@ -36,7 +36,7 @@ class Reader:
 
 
 class Readers:
-    """All of them; `arrivals` says for each offset at how many readers it was, when the last had it, and the frame."""
+    """All; `arrivals` has for each offset how many readers had it, when the first and the last, and the frame."""
 
     def __init__(self, port: int, tokens: list[str], number: int) -> None:
         self._port = port
@@ -137,9 +137,9 @@ class Readers:
             reader.events.append(frame[7 : frame.index(b"\n")].decode())
         elif frame.startswith(b"event: changes") and found:
             self.frames += 1
-            arrival = self.arrivals.setdefault(int(found[1]), [0, 0.0, frame])
+            arrival = self.arrivals.setdefault(int(found[1]), [0, time.monotonic(), 0.0, frame])
             arrival[0] += 1
-            arrival[1] = time.monotonic()
+            arrival[2] = time.monotonic()
 
 
 def main() -> None:
@@ -166,7 +166,7 @@ def _done(readers: Readers, command: str) -> dict[str, Any]:
         return {"seconds": readers.connect()}
     if command == "reconnect":
         return readers.reconnect()
-    arrivals = {offset: [seen[0], seen[1], _told(seen[2])] for offset, seen in readers.arrivals.items()}
+    arrivals = {offset: [*seen[:3], _told(seen[3])] for offset, seen in readers.arrivals.items()}
     used = time.process_time()
     answer = {"arrivals": arrivals, "dropped": readers.dropped, "frames": readers.frames, "processor_seconds": used}
     readers.arrivals, readers.frames = {}, 0

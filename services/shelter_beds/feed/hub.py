@@ -140,8 +140,7 @@ class Hub:
             if reader.leaving_at is not None:
                 self._end(reader, now)
             elif reader.listens:
-                self._behind.discard(reader)
-                reader.untaken_since = None
+                self._listens_again(reader)
                 self._catch_up(reader)
             elif reader.untaken_since is not None and now - reader.untaken_since >= self._rhythm.patience:
                 self._say_goodbye(reader, "slow-reader", now)
@@ -210,9 +209,15 @@ class Hub:
                 reader.untaken_since = self._clock()
                 self._behind.add(reader)
             return False
+        if reader.untaken_since is not None:
+            self._listens_again(reader)
         self._write(reader, frame)
         reader.offset = upto
         return True
+
+    def _listens_again(self, reader: Reader) -> None:
+        reader.untaken_since = None
+        self._behind.discard(reader)
 
     @staticmethod
     def _write(reader: Reader, frame: bytes) -> None:
