@@ -79,11 +79,17 @@ def _totals(units: list[Unit]) -> dict[str, int]:
     }
 
 
-async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, Unit]]:
-    """Return the organization's own live holds, with what is public of each one's unit."""
+async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, Unit]] | None:
+    """Return the organization's own live holds, with what is public of each one's unit.
+
+    None while the database is away: what the feed has told can still be shown.
+    """
     if not visitor.may(Scope.HOLDS_WRITE):
         return []
     database: Database = request.app.state.database
-    async with database.transaction() as session:
-        rows = (await session.execute(store.live_holds_of(visitor.session.organization))).all()
+    try:
+        async with database.transaction() as session:
+            rows = (await session.execute(store.live_holds_of(visitor.session.organization))).all()
+    except Database.away:
+        return None
     return [(hold, saying.shown_to_holders(unit)) for hold, unit in rows]

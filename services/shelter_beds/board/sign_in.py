@@ -52,6 +52,7 @@ async def sign_in(
     principal = await sessions.credentials.verify(client_id.strip(), client_secret.strip())
     if principal is None:
         return _form(request, after(next), "refused", 401)
+    attempts.forgive(client_id, address)
     if principal.organization is None:
         return _form(request, after(next), "no_organization", 403)
     answer = pages.to(after(next))
