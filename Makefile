@@ -13,7 +13,7 @@ CLASS_CACHE := .cache/kafka/.classes-learnt
 EXTRA_PYTHON := $(VENV)/.extra-installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 
-.PHONY: help setup lint test test-extra demo bench soak clean
+.PHONY: help setup lint test test-extra demo bench bench-feed soak clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
+	@echo "make bench-feed   only the feed of beds: 10,000 readers"
 	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
@@ -73,6 +74,9 @@ demo: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+bench-feed: setup
+	$(BIN)/python -m bench feed
 
 soak: setup
 	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))

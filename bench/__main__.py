@@ -1,10 +1,10 @@
-"""`python -m bench [boundary|day|import|recovery ...]`: run measurements and write bench/results.md."""
+"""`python -m bench [boundary|day|feed|import|recovery ...]`: run measurements and write bench/results.md."""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from bench import boundary, day, importing, recovery
+from bench import boundary, day, feed, importing, recovery
 from bench.measured import RESULTS
 
 MEASUREMENTS: dict[str, Callable[[], Awaitable[str]]] = {
@@ -12,6 +12,7 @@ MEASUREMENTS: dict[str, Callable[[], Awaitable[str]]] = {
     "boundary": boundary.measure,
     "recovery": recovery.measure,
     "import": importing.measure,
+    "feed": feed.measure,
 }
 HEAD = """# Measured
 

@@ -1,6 +1,7 @@
 """What a shelter says of a unit: the description that its API takes, its tables keep and the feed shows in part."""
 
 from datetime import time
+from functools import cache
 from typing import Annotated, Final, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -18,8 +19,11 @@ DEFAULT_HOLD_MINUTES: Final = 60
 DEFAULT_REPORT_MINUTES: Final = 12 * 60
 
 
+_zones: Final = cache(available_timezones)  # it walks through folders each time
+
+
 def _zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise refusal("must be the name of a time zone, such as America/Chicago")
     return name
 

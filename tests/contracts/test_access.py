@@ -72,7 +72,13 @@ def apps() -> Iterator[dict[str, FastAPI]]:
         environment.setenv("THRESHOLD_KAFKA", "127.0.0.1:1")
         environment.setenv("THRESHOLD_DATABASE_URL", "postgresql+psycopg://nobody@/nothing?host=/nowhere")
         environment.setenv("THRESHOLD_SERVICES", json.dumps(dict.fromkeys(NAMES, "http://127.0.0.1:1")))
-        yield {name: importlib.import_module(f"services.{name}.app").create_app() for name in NAMES}
+        made = {name: importlib.import_module(f"services.{name}.app").create_app() for name in NAMES}
+        yield made
+        for client in made[
+            "shelter_beds"
+        ].state.delegated.values():  # no lifespan closes them, and their loops are gone
+            if client._network._session is not None:
+                client._network._session.detach()
 
 
 def test_every_route_has_its_row_and_every_row_its_route(apps: dict[str, FastAPI]) -> None:

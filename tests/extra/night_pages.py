@@ -8,7 +8,7 @@ from typing import Any
 from playwright.async_api import Browser, Page
 
 from tests.extra.tools import chromium
-from tests.support.board import Board, running_board
+from tests.support.board import Board, moment, running_board
 from tests.support.night import asked_and_held, told
 from tests.support.shelter import OUTREACH, SHELTER
 
@@ -22,6 +22,7 @@ class Night:
     address: str
     units: dict[str, str]
     hold: str
+    referred: str
     foreign: list[str]
     said: list[str]
     sessions: dict[str, Any]
@@ -69,5 +70,12 @@ async def night(database_url: str, more: int = 0) -> AsyncIterator[Night]:
         units = await told(board, more)
         await asked_and_held(board, units["Harbor Rooms"], units["St. Brigid Family House"])
         hold = await board.shelter.hold(units["Winter Overflow, Union Hall"], OUTREACH, beds=2, minutes=60)
+        referred = await board.shelter.hold(units["Veterans Landing"], OUTREACH, referral_id="referral-0")
+        board.others.status = "accepted"
+        board.others.crossing = {
+            "categories": ["identity", "household"],
+            "withheld": {"health": "no-consent"},
+            "delivered_at": moment(-240),
+        }
         await board.settled()
-        yield Night(board, browser, address, units, hold["id"], [], [], {})
+        yield Night(board, browser, address, units, hold["id"], referred["id"], [], [], {})

@@ -102,16 +102,16 @@ async def test_it_works_without_javascript(town: Night) -> None:
     async with town.page(town.outreach, java_script_enabled=False, **SCREENS["on a phone at night"]) as page:
         await page.goto(f"{town.address}/board")
         assert await page.locator(".unit").count() >= len(town.units)
-        await page.get_by_role("link", name="Youth alone").click()
+        await page.get_by_role("link", name="Unaccompanied youth").click()
         assert await page.locator(".unit").count() == 1
         await page.get_by_role("link", name="Hold Lantern Youth Loft").click()
         await page.get_by_role("button", name="Hold").click()
         await page.get_by_role("link", name="Refer someone").click()
         await page.get_by_label("Client ID").fill(CLIENT)
         await page.get_by_role("button", name="Send the referral").click()
-        assert "on its way: need" in await page.locator(".crossing").inner_text()
+        assert "has: identity, household" in await page.locator(".crossing").inner_text()
         await page.get_by_role("link", name="Refresh this page").click()
-        await page.get_by_role("button", name="Give the beds back").click()
+        await page.get_by_role("button", name="Give the bed back").click()
         assert "You gave the beds back" in await page.locator(".ticket").inner_text()
 
 
@@ -187,6 +187,7 @@ async def test_a_request_shows_up_at_the_desk(town: Night) -> None:
         await page.goto(f"{town.address}/board/desk?unit={unit}")
         await town.board.shelter.hold(unit)
         await page.clock.fast_forward(11_000)
+        await expect(page.get_by_role("status").last).to_have_text("1 request waits for your answer")
         await page.get_by_role("button", name="Yes, hold").click()
         await expect(page.locator(".done")).to_contain_text("The hold is placed")
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from prometheus_client import REGISTRY
 
 from schemas.beds import Unit
 from services.shelter_beds.feed.rhythm import Rhythm
@@ -62,6 +63,8 @@ async def test_a_snapshot_then_each_change_as_it_stands_on_the_log(shelter: Shel
         assert heard.known[unit]["version"] == said.version
         assert {"at", "items"} == set(first)
         assert heard.last_id is not None
+        answered = {"method": "GET", "route": "/feed", "status": "200"}
+        assert REGISTRY.get_sample_value("threshold_http_request_seconds_count", answered), "as soon as it begins"
     assert (await shelter.patch(SHELTER, f"/units/{unit}", withdrawn=True)).status_code in {200, 409}
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from services.kit.database import Database
 from services.kit.problems import Fault, Problem
 from tests.conftest import Databases
 from tests.support.board import CLIENT, Board, Browser, running_board
@@ -224,9 +226,27 @@ async def test_a_hold_is_for_one_referral_and_only_while_it_lives(board: Board, 
     is_problem(await board.shelter.patch(OTHER, hold, referral_id="referral-a"), 404, "not-found")
     await navigator.post(f"{address}/cancel")
     is_problem(await board.shelter.patch(OUTREACH, hold, referral_id="referral-a"), 409, "hold-ended")
+    again = len(board.others.referred)
+    assert (await navigator.post(f"{address}/refer", **REFERRED)).headers["location"] == address
+    assert len(board.others.referred) == again, "a hold is referred for once"
+    _, address = await held(board, navigator)
+    await navigator.post(f"{address}/cancel")
     late = await navigator.post(f"{address}/refer", **REFERRED)
     assert late.headers["location"].startswith("/board/referrals/")
     assert "referral stands by itself" in (await navigator.get(late.headers["location"])).text
+
+
+async def test_while_the_database_is_away_what_the_feed_told_is_shown(board: Board, navigator: Browser) -> None:
+    unit = await board.shelter.unit(3)
+    await board.settled()
+    state, own = board.shelter.app.state, board.shelter.app.state.database
+    state.database = Database(SecretStr("postgresql+psycopg://nobody@/nothing?host=/nowhere"))
+    page = (await navigator.http.get("/board")).text
+    assert card(page, unit)
+    assert "Your holds can&#39;t be shown" in page
+    away = await navigator.http.get(f"/board/holds/{unit}")
+    state.database = own
+    assert (away.status_code, "reach its data" in away.text) == (503, True)
 
 
 def plain(page: str) -> str:

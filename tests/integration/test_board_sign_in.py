@@ -1,12 +1,17 @@
 """Signing in to the board: who comes in, for how long, and what a failure of governance never widens."""
 
+import time
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 
 import pytest
 import pytest_asyncio
+from starlette.responses import Response
 
-from services.kit.auth import Scope
+from services.kit.auth import Principal, Scope
+from services.kit.keys import generate
+from services.shelter_beds.board.session import Seal, Session
+from services.shelter_beds.board.sessions import CookieSessions
 from tests.conftest import Databases
 from tests.support.board import Board, running_board
 from tests.support.shelter import OUTREACH
@@ -44,6 +49,15 @@ async def test_whoever_has_not_signed_in_is_led_there_and_back(board: Board) -> 
         )
         assert credential["client_secret"] not in str(signed_in.headers)
         assert (await browser.get("/board")).status_code == 200
+
+
+async def test_over_tls_the_cookie_goes_over_nothing_else(board: Board) -> None:
+    sessions = board.shelter.app.state.sessions
+    seal, principal = Seal.of(generate()), Principal("a-client", OUTREACH, frozenset())
+    strict, answer = CookieSessions(seal, sessions.credentials, time.time, secure=True), Response()
+    strict.begin(answer, Session.begun(principal, "a-secret", time.time()))
+    [cookie] = SimpleCookie(answer.headers["set-cookie"]).values()
+    assert (cookie.key, bool(cookie["secure"]), cookie["path"], cookie["domain"]) == ("__Host-threshold", True, "/", "")
 
 
 async def test_a_session_reads_the_api_and_writes_nothing_there(board: Board) -> None:

@@ -35,9 +35,9 @@ NIGHT: tuple[tuple[str, int, int, float, dict[str, Any]], ...] = (
          "intake_from": "16:00", "intake_until": "20:00", "last_in": "21:00", "bring": ["bedding"]},
     ),
     (
-        "Veterans Landing", 10, 1, 3.0,
+        "Veterans Landing", 10, 2, 3.0,
         {"veterans_only": True, "area": "Bronzeville", "phone": "+1 312 555 0155", "accessible": True, "pets": True,
-         "minimum_age": 18, "hold_policy": "none"},
+         "minimum_age": 18},
     ),
     (
         "Winter Overflow, Union Hall", 40, 18, 0.7,

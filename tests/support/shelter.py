@@ -55,7 +55,7 @@ class Shelter:
 
     def composed(self, rhythm: Rhythm | None = None) -> FastAPI:
         """Make the application: each is one process's."""
-        governance = create_service(self.community.settings("governance"), routers=[_projects()])
+        governance = create_service(self.community.settings("governance"), routers=[projects()])
         transport = httpx.ASGITransport(app=governance)
         client = ServiceClient(self.settings, "governance", transport=transport)
         return compose(self.settings, client, rhythm, self.delegated, self.clock)
@@ -166,7 +166,7 @@ async def opened(database_url: str) -> AsyncIterator[Shelter]:
         yield Shelter(broker.bootstrap, settings, community, broker)
 
 
-def _projects() -> APIRouter:
+def projects() -> APIRouter:
     router = APIRouter(dependencies=[service_only("shelter_beds")])
 
     @router.get("/organizations/{organization_id}/projects/{project_id}")

@@ -57,6 +57,15 @@ def test_the_administrator_belongs_to_no_organization() -> None:
     assert verify_access_token(issue_access_token(admin, KEY, NOW), KEY.public_key(), NOW) == admin
 
 
+def test_a_token_that_counted_before_does_not_count_for_longer_nor_for_another_key() -> None:
+    token = issue_access_token(PRINCIPAL, KEY, NOW)
+    assert verify_access_token(token, KEY.public_key(), NOW) == PRINCIPAL
+    with pytest.raises(RefusedTokenError):
+        verify_access_token(token, KEY.public_key(), NOW + ACCESS_TOKEN_SECONDS)
+    with pytest.raises(RefusedTokenError):
+        verify_access_token(token, keys.generate().public_key(), NOW)
+
+
 @pytest.mark.parametrize("now", [NOW - 60, NOW + ACCESS_TOKEN_SECONDS, NOW + 10**9])
 def test_a_token_counts_only_in_its_time(now: float) -> None:
     with pytest.raises(RefusedTokenError):

@@ -73,6 +73,9 @@ def test_attempts_are_counted_by_client_and_by_address() -> None:
     attempts = Attempts()
     assert [attempts.allow("a", "1.1.1.1", NOW) for _ in range(PER_CLIENT + 1)] == [True] * PER_CLIENT + [False]
     assert attempts.allow("b", "1.1.1.1", NOW)
+    for _ in range(2 * PER_ADDRESS):  # who succeeds does not count
+        assert attempts.allow("c", "3.3.3.3", NOW)
+        attempts.forgive("c", "3.3.3.3")
     assert attempts.allow("a", "1.1.1.1", NOW + WINDOW_SECONDS)
     allowed = [attempts.allow(f"c{number}", "2.2.2.2", NOW) for number in range(PER_ADDRESS + 1)]
     assert allowed == [True] * PER_ADDRESS + [False]

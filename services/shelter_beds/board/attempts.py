@@ -1,4 +1,4 @@
-"""Counts attempts to sign in, so that nobody can try secrets without end; in this process's memory alone."""
+"""Counts failed attempts to sign in, so that nobody can try secrets without end; in this process's memory alone."""
 
 from collections import deque
 from typing import Final
@@ -27,6 +27,12 @@ class Attempts:
             if allowed:
                 recent.append(now)
         return allowed
+
+    def forgive(self, client_id: str, address: str) -> None:
+        """Take back the attempt that has just succeeded: a whole shift may sign in with one credential."""
+        for name in (("client", client_id), ("address", address)):
+            if self._at.get(name):
+                self._at[name].pop()
 
     def _recent(self, name: tuple[str, str], now: float) -> deque[float]:
         recent = self._at.setdefault(name, deque())

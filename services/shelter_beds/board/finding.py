@@ -1,6 +1,5 @@
 """HTTP: the board, whole or only the cards that changed."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -9,6 +8,7 @@ from starlette.responses import Response
 from schemas.beds import Unit
 from services.kit.auth import Scope, signed_in
 from services.kit.database import Database
+from services.kit.problems import Problem
 from services.shelter_beds import saying, store
 from services.shelter_beds.board import cards, filters, pages
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
@@ -55,6 +55,8 @@ async def changed_cards(
 def _found(request: Request) -> dict[str, Any]:
     sessions: CookieSessions = request.app.state.sessions
     view: Availability = request.app.state.availability
+    if view.read_to_end_at is None:  # an empty board would say that there are no beds
+        raise Problem("not-ready")
     units = view.units()
     wanted = filters.Wanted.of(request.query_params)
     matching = wanted.of_units(units)
@@ -65,7 +67,7 @@ def _found(request: Request) -> dict[str, Any]:
         "areas": filters.areas(units),
         "zone": cards.zone_of(matching or units),
         "has_units": bool(units),
-        "as_of": (view.read_to_end_at or datetime.fromtimestamp(0, UTC)).timestamp(),
+        "as_of": view.read_to_end_at.timestamp(),
     }
 
 
@@ -77,11 +79,17 @@ def _totals(units: list[Unit]) -> dict[str, int]:
     }
 
 
-async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, Unit]]:
-    """Return the organization's own live holds, with what is public of each one's unit."""
+async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, Unit]] | None:
+    """Return the organization's own live holds, with what is public of each one's unit.
+
+    None while the database is away: what the feed has told can still be shown.
+    """
     if not visitor.may(Scope.HOLDS_WRITE):
         return []
     database: Database = request.app.state.database
-    async with database.transaction() as session:
-        rows = (await session.execute(store.live_holds_of(visitor.session.organization))).all()
+    try:
+        async with database.transaction() as session:
+            rows = (await session.execute(store.live_holds_of(visitor.session.organization))).all()
+    except Database.away:
+        return None
     return [(hold, saying.shown_to_holders(unit)) for hold, unit in rows]

@@ -55,6 +55,8 @@ async def ask_referral(request: Request, hold_id: str, visitor: Referrer) -> Res
 async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
     """Refer whom the hold is for to its shelter, and let the hold end with the referral."""
     hold, unit = await holding.own(request, hold_id, visitor)
+    if hold.referral_id is not None:
+        return pages.to(f"/board/holds/{hold_id}")
     form = await request.form()
     answer = await asking.call(
         request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, form), key=text(form, "once")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from services.kit.auth import public, signed_in
 from services.kit.problems import Problem
 from services.shelter_beds.board import pages
-from services.shelter_beds.board.attempts import Attempts
+from services.shelter_beds.board.attempts import WINDOW_SECONDS, Attempts
 from services.shelter_beds.board.session import Session
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
 
@@ -46,10 +46,13 @@ async def sign_in(
         return _form(request, after(next), "stale")
     address = request.client.host if request.client else ""
     if not attempts.allow(client_id, address, sessions.clock()):
-        return _form(request, after(next), "too_many", 429)
+        answer = _form(request, after(next), "too_many", 429)
+        answer.headers["Retry-After"] = str(WINDOW_SECONDS)
+        return answer
     principal = await sessions.credentials.verify(client_id.strip(), client_secret.strip())
     if principal is None:
         return _form(request, after(next), "refused", 401)
+    attempts.forgive(client_id, address)
     if principal.organization is None:
         return _form(request, after(next), "no_organization", 403)
     answer = pages.to(after(next))

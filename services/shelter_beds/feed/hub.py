@@ -26,13 +26,14 @@ NOWHERE: Final = -2
 class Reader:
     """One connection: what it wants, up to where it was told, and since when it has something that it does not take."""
 
-    __slots__ = ("asked", "came_at", "leaving_at", "offset", "transport", "untaken_since", "wanted")
+    __slots__ = ("asked", "came_at", "hello", "leaving_at", "offset", "transport", "untaken_since", "wanted")
 
     def __init__(self, transport: asyncio.Transport, wanted: Filter, asked: str | None, now: float) -> None:
         self.transport = transport
         self.wanted = wanted
         self.asked = asked
         self.came_at = now
+        self.hello = b""
         self.offset = NOWHERE
         self.untaken_since: float | None = None
         self.leaving_at: float | None = None
@@ -70,12 +71,13 @@ class Hub:
         reader = Reader(transport, wanted, asked, self._clock())
         metrics.CONNECTIONS.inc()
         self._groups.setdefault(wanted, set()).add(reader)
-        self._write(reader, frames.retry(random.randint(*self._rhythm.retry_between)))  # noqa: S311 - to spread them
+        reader.hello = frames.retry(random.randint(*self._rhythm.retry_between))  # noqa: S311 - to spread them
         self._waiting.add(reader)
         if self._stopping:
             self._leave_now(reader)
         else:
             self._begin(reader)
+            self._write(reader, b"")
         return reader
 
     def leave(self, reader: Reader) -> None:
@@ -138,8 +140,7 @@ class Hub:
             if reader.leaving_at is not None:
                 self._end(reader, now)
             elif reader.listens:
-                self._behind.discard(reader)
-                reader.untaken_since = None
+                self._listens_again(reader)
                 self._catch_up(reader)
             elif reader.untaken_since is not None and now - reader.untaken_since >= self._rhythm.patience:
                 self._say_goodbye(reader, "slow-reader", now)
@@ -208,14 +209,21 @@ class Hub:
                 reader.untaken_since = self._clock()
                 self._behind.add(reader)
             return False
+        if reader.untaken_since is not None:
+            self._listens_again(reader)
         self._write(reader, frame)
         reader.offset = upto
         return True
 
+    def _listens_again(self, reader: Reader) -> None:
+        reader.untaken_since = None
+        self._behind.discard(reader)
+
     @staticmethod
     def _write(reader: Reader, frame: bytes) -> None:
-        if frame and not reader.transport.is_closing():
-            reader.transport.write(frame)
+        written, reader.hello = reader.hello + frame, b""  # together: each write is a call of the system
+        if written and not reader.transport.is_closing():
+            reader.transport.write(written)
 
     def _snapshot(self, wanted: Filter) -> bytes:
         made = self._made.get((wanted, NOWHERE))

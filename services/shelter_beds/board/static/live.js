@@ -4,6 +4,7 @@ import { correct, now, say } from "./ticking.js";
 
 const FETCH_EVERY = 2000; // ms; less often when answers are slow, so that many boards can't pull a server down
 const ANNOUNCE_EVERY = 10000; // ms
+const CHECKED_EVERY = 9 * 60 * 1000; // ms; with a new connection the server looks at the session again
 const SILENT_AFTER = 40; // seconds: two heartbeats, and some
 const MOST_NAMED = 3;
 const MOST_AT_ONCE = 100; // units; their ids stand in the address
@@ -51,10 +52,15 @@ function connect() {
     refresh();
   });
   on("heartbeat", ({ at, read_to_end_at }) => hear(at, read_to_end_at));
+  const checked = setTimeout(() => {
+    source.close();
+    connect();
+  }, CHECKED_EVERY * (1 + Math.random() / 9));
   source.addEventListener("error", () => {
     isOpen = false;
     showConnection();
     if (source.readyState !== EventSource.CLOSED) return;
+    clearTimeout(checked);
     source.close(); // the server refused; the browser would not come back by itself
     setTimeout(connect, 5000 + Math.random() * 5000);
   });

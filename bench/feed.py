@@ -1,0 +1,290 @@
+"""The feed at its size: 10,000 readers of one process, then all of them again; and holds by 200 users.
+
+Kafka, PostgreSQL, the service, the readers (a process of their own) and whoever writes share the machine.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from bench.measured import Row, percentile, section
+from services.kit import cluster
+from services.kit.auth import Scope
+from services.kit.service import create_service
+from services.kit.settings import DatabaseSettings
+from tests.conftest import Databases
+from tests.support.callers import Community, bearer
+from tests.support.ports import free_port_base
+from tests.support.service_process import ServiceProcess
+from tests.support.shared_stack import TestRun, shared_stack
+from tests.support.shelter import SCOPES, SHELTER, projects, unit_body
+from tests.support.waiting import wait_until_async
+
+READERS = int(os.environ.get("READERS", "10000"))
+UNITS, BEDS = 20, 100
+CHANGES_PER_SECOND, SECONDS, RUNS = 10, 20, 3
+USERS, HOLDS_FOR, THINK = 200, 30, (1.0, 3.0)  # users, seconds, seconds between two requests of one
+ORGANIZATIONS = 50
+
+
+@dataclass
+class Town:
+    """The service in its process, and whom it knows."""
+
+    service: ServiceProcess
+    community: Community
+    http: httpx.AsyncClient
+
+    def headers(self, organization: str) -> dict[str, str]:
+        """The access of an organization."""
+        self.community.now = time.time()
+        return bearer(self.community.token(organization, SCOPES))
+
+
+class Readers:
+    """The process of the readers."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def do(self, what: str) -> dict[str, Any]:
+        """Have something done, and return what became of it."""
+        await self.tell({"do": what})
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        assert line, "the readers' process has ended"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    async def tell(self, what: dict[str, Any]) -> None:
+        """Write a line to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what).encode() + b"\n")
+        await self._process.stdin.drain()
+
+
+async def measure() -> str:
+    """The section of results.md."""
+    async with _town() as town:
+        units = [await _unit(town, number) for number in range(UNITS)]
+        cpu, began = town.service.processor_seconds, time.monotonic()
+        holds, refused = await _holds(town, units)
+        busy = (town.service.processor_seconds - cpu) / (time.monotonic() - began)
+        async with _readers(town) as readers:
+            before = town.service.resident
+            opened = (await readers.do("connect"))["seconds"]
+            each = (town.service.resident - before) / READERS
+            runs = [await _changes(town, readers, units) for _ in range(RUNS)]
+            again = [await _again(readers) for _ in range(RUNS)]
+            dropped = (await readers.do("report"))["dropped"]
+        metrics = (await town.http.get("/metrics")).text
+    cut = sum(
+        float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("threshold_feed_cut_off_total")
+    )
+    rows = [
+        Row("readers connected", [READERS], "", "10,000"),
+        Row("memory of the process for each reader", [each / 1000], "kB", "≤ 40"),
+        Row("change → last reader, p50", [percentile(run.delays, 0.5) for run in runs], "ms"),
+        Row("change → last reader, p99", [percentile(run.delays, 0.99) for run in runs], "ms", "≤ 1,000"),
+        Row("of that until the change is answered, p99", [percentile(run.answered, 0.99) for run in runs], "ms"),
+        Row("of that from the first reader to the last, p99", [percentile(run.spreads, 0.99) for run in runs], "ms"),
+        Row("frames a second to each reader", [run.frames for run in runs], "/s", "≤ 2"),
+        Row("the service's share of one core", [run.service * 100 for run in runs], "%"),
+        Row("the readers' share of one core", [run.readers * 100 for run in runs], "%"),
+        Row("readers dropped or cut off", [dropped + cut], "", "0"),
+        Row("all opened, without jitter", [opened], "s"),
+        Row("all back after a disconnection, each after its own `retry`", again, "s", "≤ 5"),
+        Row(f"POST /holds, {USERS} users, p50", [percentile(holds, 0.5)], "ms"),
+        Row(f"POST /holds, {USERS} users, p99", [percentile(holds, 0.99)], "ms"),
+        Row(f"POST /holds answered 503, {USERS} users", [refused], "", "0"),
+        Row("the service's share of one core meanwhile", [busy * 100], "%"),
+    ]
+    return section("python -m bench feed", "The feed of beds", rows, _remarks(len(holds)))
+
+
+def _remarks(holds: int) -> str:
+    return (
+        f"{CHANGES_PER_SECOND} counts a second by the API over {UNITS} units for {SECONDS} s a run; the time is from "
+        "before the request until the last of the readers has the frame with it. Each run checks that every reader "
+        "had every frame, and that each who came back went on with one `changes`. "
+        f"{holds} holds in {HOLDS_FOR} s by {USERS} users at {UNITS} units, each user pausing {THINK[0]:g} to "
+        f"{THINK[1]:g} s between a hold and letting it go, without the readers."
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: of each change the delay in ms, to the answer and to the last reader; of each frame from first to last.
+
+    Frames a second to each reader, and shares of a core.
+    """
+
+    delays: list[float]
+    answered: list[float]
+    spreads: list[float]
+    frames: float
+    service: float
+    readers: float
+
+
+async def _changes(town: Town, readers: Readers, units: list[str]) -> Run:
+    used = (await readers.do("report"))["processor_seconds"]
+    cpu, began = town.service.processor_seconds, time.monotonic()
+    said: dict[tuple[str, int], float] = {}
+    answered: list[float] = []
+    for number in range(CHANGES_PER_SECOND * SECONDS):
+        await asyncio.sleep(max(0.0, began + number / CHANGES_PER_SECOND - time.monotonic()))
+        unit = units[number % len(units)]
+        at = time.monotonic()
+        body = {"available": 1 + number % (BEDS - 1), "as_of": _now()}
+        answer = await town.http.put(f"/units/{unit}/census", json=body, headers=town.headers(SHELTER))
+        assert answer.status_code == 200, answer.text
+        answered.append(1000 * (time.monotonic() - at))
+        said[unit, await _version(town, unit)] = at
+    took = time.monotonic() - began
+    service = (town.service.processor_seconds - cpu) / took
+    await asyncio.sleep(2)  # the last frame
+    report = await readers.do("report")
+    # A value that a newer one overtook before its frame was told with the newer one.
+    arrived: dict[str, list[tuple[int, float]]] = {}
+    spreads: list[float] = []
+    for count, first, at, told in report["arrivals"].values():
+        assert count == READERS, f"a frame came to {count} readers"
+        spreads.append(1000 * (at - first))
+        for unit, version in told:
+            arrived.setdefault(unit, []).append((version, at))
+    delays = [
+        1000 * (min(at for seen, at in arrived[unit] if seen >= version) - sent)
+        for (unit, version), sent in said.items()
+    ]
+    assert len(delays) == CHANGES_PER_SECOND * SECONDS
+    used = report["processor_seconds"] - used
+    each = report["frames"] / READERS / (time.monotonic() - began)
+    return Run(delays, answered, spreads, each, service, used / (time.monotonic() - began))
+
+
+async def _again(readers: Readers) -> float:
+    answer = await readers.do("reconnect")
+    assert answer["resumed"] == READERS, f"{answer['resumed']} went on"
+    assert answer["retries"] > min(READERS, 3000) / 3, "they come back together"
+    return float(answer["seconds"])
+
+
+async def _holds(town: Town, units: list[str]) -> tuple[list[float], int]:
+    until = time.monotonic() + HOLDS_FOR
+    users = [_user(town, f"outreach-{number}", units, until, random.Random(number)) for number in range(USERS)]
+    found = await asyncio.gather(*users)
+    return [delay for delays, _ in found for delay in delays], sum(refused for _, refused in found)
+
+
+async def _user(
+    town: Town, organization: str, units: list[str], until: float, chance: random.Random
+) -> tuple[list[float], int]:
+    delays: list[float] = []
+    refused = 0
+    headers = town.headers(organization)
+    while True:
+        await asyncio.sleep(chance.uniform(*THINK))
+        if time.monotonic() > until:
+            return delays, refused
+        began = time.monotonic()
+        body = {"unit_id": chance.choice(units), "minutes": 30}
+        answer = await town.http.post("/holds", json=body, headers=headers)
+        delays.append(1000 * (time.monotonic() - began))
+        if answer.status_code == 503:
+            refused += 1
+            continue
+        assert answer.status_code == 201, answer.text
+        hold = answer.json()["id"]
+        await asyncio.sleep(chance.uniform(*THINK))
+        answer = await town.http.delete(f"/holds/{hold}", headers=headers)
+        assert answer.status_code in {200, 503}, answer.text
+
+
+async def _unit(town: Town, number: int) -> str:
+    said = {"beds": BEDS, "name": f"Rooms {number}", "area": "Harbor", "eligibility": "Come as you are. " * 8}
+    answer = await town.http.post("/units", json=unit_body(**said), headers=town.headers(SHELTER))
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def _version(town: Town, unit: str) -> int:
+    answer = await town.http.get(f"/units/{unit}", headers=town.headers(SHELTER))
+    return int(answer.json()["version"])
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+@asynccontextmanager
+async def _readers(town: Town) -> AsyncIterator[Readers]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.feed_readers",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 26,
+    )  # fmt: skip
+    readers = Readers(process)
+    town.community.now = time.time()
+    tokens = [town.community.token(f"outreach-{n}", [Scope.BEDS_READ]) for n in range(ORGANIZATIONS)]
+    port = int(town.service.url.rsplit(":", 1)[1])
+    try:
+        await readers.tell({"port": port, "tokens": tokens, "number": READERS})
+        yield readers
+        await readers.tell({"do": "end"})
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+@asynccontextmanager
+async def _town() -> AsyncIterator[Town]:
+    run = TestRun()
+    try:
+        stack = await asyncio.to_thread(shared_stack)
+        await asyncio.to_thread(cluster.apply, stack.kafka)
+        url = Databases(stack.postgres, iter(range(9))).create_database("shelter_beds")
+        community = Community(now=time.time())
+        with tempfile.TemporaryDirectory() as folder, free_port_base() as base:
+            services = {"governance": f"http://127.0.0.1:{base + 1}"}
+            values = {"kafka": stack.kafka, "database_url": url, "services": services}
+            settings = DatabaseSettings(**community.setting_values("shelter_beds") | values)
+            service = ServiceProcess(settings, base + 4, Path(folder, "shelter_beds.log"))
+            limits = httpx.Limits(max_connections=USERS + 10, max_keepalive_connections=USERS + 10, keepalive_expiry=2)
+            async with _governance(community, base + 1):
+                try:
+                    await service.start()
+                    async with httpx.AsyncClient(
+                        base_url=service.url, trust_env=False, limits=limits, timeout=30
+                    ) as http:
+                        yield Town(service, community, http)
+                finally:
+                    service.kill()
+    finally:
+        run.end()
+
+
+@asynccontextmanager
+async def _governance(community: Community, port: int) -> AsyncIterator[None]:
+    """As much of governance as the registration of a unit asks."""
+    app = create_service(community.settings("governance"), routers=[projects()])
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
+    serving = asyncio.create_task(server.serve())
+    await wait_until_async(lambda: server.started, what="governance")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
