@@ -20,7 +20,8 @@ Bring = Literal["photo_id", "income_proof", "medication", "bedding", "tb_test", 
 HoldPolicy = Literal["instant", "request", "none"]
 Shown = Literal["counts", "yes_no", "call"]
 """How much of its numbers a unit shows: all, whether there is room, or a phone number only."""
-ReleaseReason = Literal["cancelled", "refused", "referral_declined", "referral_cancelled", "referral_expired"]
+ReleaseReason = Literal["cancelled", "refused"]
+"""By its holder, for whatever reason, or by its shelter."""
 
 Clock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
 Day = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
@@ -85,7 +86,7 @@ class Hold(Closed, frozen=True):
 
     `organization` is the shelter's, `holder` whose hold it is; `expires_at` is when it ends by itself, while it lives.
     `bed_ids` are all beds of the hold, this one too: whoever tells of a step once, and not for each bed, needs no other
-    record for it.
+    record for it. `discreet`: the unit does not show its counts, so its holder is not told which beds it has.
     """
 
     hold_id: Identifier
@@ -97,6 +98,7 @@ class Hold(Closed, frozen=True):
     expires_at: Timestamp | None = None
     reason: ReleaseReason | None = None
     bed_ids: tuple[Identifier, ...] = ()
+    discreet: bool = False
 
 
 class BedEvent(Closed, tag_field="type", frozen=True):

@@ -55,7 +55,10 @@ async def read_unit(unit_id: str, request: Request, caller: Reader) -> bodies.Un
 async def change_unit(unit_id: str, body: bodies.UnitChange, request: Request, caller: Registrar) -> bodies.UnitView:
     """Change what is said of a unit, its number of beds, or withdraw it for good."""
     async with _database(request).transaction() as session:
-        return await units.change(session, caller, unit_id, body)
+        row = await store.unit(session, unit_id)
+    project = await directory.project_now(request.app.state.governance, row.organization, row.project)
+    async with _database(request).transaction() as session:
+        return await units.change(session, caller, unit_id, project, body)
 
 
 @router.patch("/units/{unit_id}/beds/{bed_id}")
@@ -80,7 +83,7 @@ async def list_changes(unit_id: str, request: Request, caller: Reader, page: Pag
     async with _database(request).transaction() as session:
         await store.unit_at_the_desk(session, caller, unit_id)
         rows = (await session.scalars(page.window(store.changes(unit_id), col(Change.id)))).all()
-    return page.page(rows, lambda row: row.id or 0, lambda row: bodies.ChangeView(**row.model_dump(include=_CHANGE)))
+    return page.page(rows, lambda row: row.id or 0, lambda row: units.change_view(row, caller.organization))
 
 
 @router.get("/availability")
@@ -90,9 +93,6 @@ async def list_availability(request: Request, caller: Reader, page: PageRequest)
     async with _database(request).transaction() as session:
         rows = (await session.scalars(page.window(store.said_units(), col(Unit.id)))).all()
     return page.page(rows, lambda row: row.id, saying.last_said)
-
-
-_CHANGE = set(bodies.ChangeView.model_fields)
 
 
 def _database(request: Request) -> Database:

@@ -15,14 +15,13 @@ from pydantic import (
 
 from schemas.beds import (
     HouseholdType,
-    ReleaseReason,
 )
 from schemas.codes import ProjectType
 from schemas.fields import ShortText
 from services.kit.bodies import Body, Code, Writing
 from services.kit.problems import refusal
 from services.shelter_beds.door_codes import heard
-from services.shelter_beds.model import BedStatus, HoldState
+from services.shelter_beds.model import BedStatus, EndReason, HoldState
 from services.shelter_beds.profile import Described, Minutes, UnitProfile
 
 MOST_BEDS: Final = 500
@@ -43,14 +42,15 @@ BedNumber = Annotated[int, Field(ge=1, le=MOST_BEDS)]
 class NewUnit(UnitProfile, Writing):
     """A unit to register, with so many beds, for a project of the caller's organization.
 
-    `project_type` must be the project's, if it is given. `as_of` is when this was true, if it is not from now: what
-    another system recorded is as old as it was there. `organization` is for the administrator, who registers the
-    units of a shelter without a system of its own.
+    `project_type` must be the project's, if it is given. `occupied` of the beds are taken. `as_of` is when this was
+    true, if it is not from now: what another system recorded is as old as it was there. `organization` is for the
+    administrator, who registers the units of a shelter without a system of its own.
     """
 
     project: Code
     project_type: ProjectType | None = None
     beds: BedNumber
+    occupied: Annotated[int, Field(ge=0, le=MOST_BEDS)] = 0
     as_of: AwareDatetime | None = None
     organization: Code | None = None
 
@@ -182,7 +182,11 @@ class CensusView(Body):
 
 
 class HoldView(Body):
-    """A hold, as its holder and its shelter see it. While its state is `requested` the shelter has not answered."""
+    """A hold, as its holder and its shelter see it. While its state is `requested` the shelter has not answered.
+
+    `beds` is how many it has; to the holder of a request at a unit that shows no counts, how many it asked for. There
+    its holder is not told which: `bed_ids` is empty. Why a referral ended is a `reason` for its holder alone.
+    """
 
     id: str
     unit_id: str
@@ -190,11 +194,12 @@ class HoldView(Body):
     holder: str
     state: HoldState
     door_code: str
+    beds: int
     bed_ids: list[str]
     minutes: int
     extended: bool
     referral_id: Annotated[str | None, Field(description="Shown to its holder alone")] = None
-    reason: ReleaseReason | None
+    reason: EndReason | None
     created_at: datetime
     expires_at: datetime
     ended_at: datetime | None

@@ -12,7 +12,7 @@ from services.kit.auth import Principal
 from services.kit.bodies import Actor
 from services.kit.problems import Problem
 from services.shelter_beds import saying, store
-from services.shelter_beds.model import Counts, HoldState, local_day, next_wake
+from services.shelter_beds.model import Counts, HoldState, last_reset, local_day, next_wake, takes_people
 from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Bed, Change, Hold, Unit
 
@@ -31,10 +31,15 @@ class Author:
         return cls(caller.organization, caller.client_id, actor.model_dump() if actor else None)
 
 
+class Withdrawn(Problem):
+    """The unit is no more."""
+
+
 class Desk:
     """One unit, locked, with its beds, at one moment of the database's time; `close` says what has become of it.
 
-    Holds whose time is over by then have ended: what the sweep has not come to yet is as good as done.
+    Holds whose time is over by then have ended, and the unit's hour has struck: what the sweep has not come to yet is
+    as good as done.
     """
 
     def __init__(self, session: AsyncSession, unit: Unit, beds: list[Bed], now: datetime, author: Author) -> None:
@@ -50,10 +55,11 @@ class Desk:
         """Lock a unit that is not withdrawn; Problem 404."""
         unit = await store.locked(session, unit_id)
         if unit.withdrawn:
-            raise Problem("not-found")
+            raise Withdrawn("not-found")
         beds = await store.beds(session, unit_id)
         desk = cls(session, unit, beds, await database.now(session), author)
         await desk._expire()
+        desk._strike()
         return desk
 
     @property
@@ -62,9 +68,10 @@ class Desk:
         return Counts.of(bed.status for bed in self.beds)
 
     @property
-    def is_open(self) -> bool:
-        """Whether it is the unit's season."""
-        return self.profile.open_season.holds(local_day(self.now, self.profile.zone))
+    def takes_people(self) -> bool:
+        """Whether somebody can come at all, by the unit's season and by what its shelter says."""
+        in_season = self.profile.open_season.holds(local_day(self.now, self.profile.zone))
+        return takes_people(in_season=in_season, said=self.profile.status)
 
     def may_act(self, organization: str | None) -> bool:
         """Whether an organization acts at this desk: it is its own, or was delegated to it."""
@@ -89,7 +96,9 @@ class Desk:
 
     def note(self, what: str, **details: object) -> None:
         """Keep who changed what."""
-        author = self._author
+        self._note(self._author, what, details)
+
+    def _note(self, author: Author, what: str, details: dict[str, object]) -> None:
         self.session.add(
             Change(
                 unit_id=self.unit.id,
@@ -107,16 +116,32 @@ class Desk:
 
         Where not all counts are shown only a census says so: the hour of a bed's change would tell of who came then.
         """
+        self.unit.census_as_of = self.now  # a count from before knows less
         if self.profile.shown == "counts":
             self.unit.reported_at = self.now
 
     async def close(self) -> None:
         """Say what is public of the unit now, and when it next changes by itself."""
         unit, profile = self.unit, self.profile
-        unit.wakes_at = next_wake(self.now, profile.zone, profile.open_season, profile.resets_at, unit.last_reset_at)
+        since = min(unit.last_reset_at, self.now)  # the database's clock may have been ahead for a while
+        unit.wakes_at = next_wake(self.now, profile.zone, profile.open_season, profile.resets_at, since)
         await saying.availability(self.session, unit, profile, self.beds, self.now)
 
     async def _expire(self) -> None:
         for hold in await store.live_holds(self.session, self.unit.id):
             if hold.expires_at <= self.now:
                 await self.end(hold, "expired", HoldExpired)
+
+    def _strike(self) -> None:
+        """Let a night-by-night unit's taken beds be free again if its hour has struck since the last time."""
+        unit, profile = self.unit, self.profile
+        if profile.resets_at is None:
+            return
+        struck = last_reset(min(unit.last_reset_at, self.now), self.now, profile.zone, profile.resets_at)
+        if struck is None:
+            return
+        for bed in self.beds:
+            if bed.status == "occupied":
+                bed.status = "free"
+        unit.last_reset_at = unit.census_as_of = struck
+        self._note(Author(), "reset", {})

@@ -2,7 +2,7 @@
 
 from schemas.codes import ProjectType
 from services.kit.bodies import Body
-from services.kit.clients import ServiceClient
+from services.kit.clients import DependencyDown, ServiceClient
 from services.kit.problems import Problem
 
 
@@ -22,3 +22,11 @@ async def project(governance: ServiceClient, organization: str, project_id: str)
         raise Problem("unknown-project", field="project")
     answer.require_success()
     return RegisteredProject.model_validate(answer.json())
+
+
+async def project_now(governance: ServiceClient, organization: str, project_id: str) -> RegisteredProject | None:
+    """Ask for a project again; None when governance is down: what narrows a unit must not wait for it."""
+    try:
+        return await project(governance, organization, project_id)
+    except DependencyDown:
+        return None

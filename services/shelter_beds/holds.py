@@ -1,6 +1,9 @@
 """Takes beds for whoever asks, and gives them back: one transaction, one bed, one holder."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,7 +13,6 @@ from schemas.beds import (
     HoldPlaced,
     HoldReleased,
     HoldRequested,
-    ReleaseReason,
 )
 from services.kit.auth import Principal
 from services.kit.bodies import Writing
@@ -18,7 +20,8 @@ from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
 from services.shelter_beds import bodies, door_codes, saying, store
 from services.shelter_beds.desk import Author, Desk
-from services.shelter_beds.model import LIVE
+from services.shelter_beds.model import LIVE, EndReason, said_reason
+from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Hold
 
 
@@ -27,17 +30,13 @@ async def place(session: AsyncSession, caller: Principal, body: bodies.NewHold) 
 
     Problem 404; 409 `no-free-bed`, `holds-not-taken`, `too-many-holds`; 422 for more minutes than the unit gives.
     """
-    takeable = await store.takeable(session, body.unit_id)
-    if takeable is None:
-        raise Problem("not-found")
-    if takeable < body.beds:  # whoever comes too late does not wait for those who may be taking the last one
-        raise Problem("no-free-bed")
     holder = caller.own_organization()
+    await _check_unlocked(session, body, holder)
     desk = await Desk.open(session, body.unit_id, Author.of(caller, body.actor))
     live = await store.live_holds(session, body.unit_id)
-    _check_policy(desk, body, sum(hold.holder == holder for hold in live))
+    _check_policy(desk.profile, body, sum(hold.holder == holder for hold in live))
     free = [bed for bed in desk.beds if bed.status == "free"][: body.beds]
-    if len(free) < body.beds or not desk.is_open:
+    if len(free) < _needed(desk.profile, body) or not desk.takes_people:
         raise Problem("no-free-bed")
     at_once = desk.profile.hold_policy == "instant"
     hold = Hold(
@@ -45,6 +44,8 @@ async def place(session: AsyncSession, caller: Principal, body: bodies.NewHold) 
         unit_id=desk.unit.id,
         organization=desk.unit.organization,
         holder=holder,
+        beds=body.beds,
+        discreet=desk.profile.shown != "counts",
         bed_ids=[bed.id for bed in free],
         door_code=door_codes.new({each.door_code for each in live}),
         referral_id=body.referral_id,
@@ -58,6 +59,7 @@ async def place(session: AsyncSession, caller: Principal, body: bodies.NewHold) 
     for bed in free:
         bed.status, bed.hold_id = "held", hold.id
     await saying.hold(session, HoldPlaced if at_once else HoldRequested, hold, free, desk.now)
+    desk.note("held" if at_once else "asked", hold_id=hold.id)
     await desk.close()
     return view(hold, holder)
 
@@ -68,7 +70,7 @@ async def answer(session: AsyncSession, caller: Principal, hold_id: str, body: b
     if hold.state != "requested":
         raise Problem("hold-ended", "The hold was answered before.")
     if body.accept:
-        hold.state = "placed"
+        hold.state, hold.answered = "placed", True
         # The time begins anew with the answer: whoever waited for it must still have time to come.
         hold.expires_at = desk.now + timedelta(minutes=hold.minutes)
         await saying.hold(session, HoldPlaced, hold, desk.beds_of(hold), desk.now)
@@ -87,6 +89,7 @@ async def extend(session: AsyncSession, caller: Principal, hold_id: str) -> bodi
         raise Problem("already-extended")
     hold.extended, hold.expires_at = True, desk.now + timedelta(minutes=hold.minutes)
     await saying.hold(session, HoldExtended, hold, desk.beds_of(hold), desk.now)
+    desk.note("extended", hold_id=hold.id)
     await desk.close()
     return view(hold, caller.organization)
 
@@ -126,31 +129,59 @@ async def let_go(session: AsyncSession, caller: Principal, hold_id: str) -> bodi
     return await _release(desk, hold, "cancelled" if is_holders else "refused", caller)
 
 
-async def release_of(session: AsyncSession, referral_id: str, holder: str, reason: ReleaseReason) -> None:
-    """End an organization's holds for a referral of its own that came to nothing."""
-    for unit_id in await store.units_held_for(session, referral_id, holder):
+Ended = Mapping[tuple[str, str], EndReason]
+"""Why referrals ended, by their id and their originator."""
+
+
+async def release_for(session: AsyncSession, ended: Ended) -> None:
+    """End the holds for referrals of their holders' own that came to nothing, one unit after another in one order."""
+    found = await store.holds_for(session, {referral_id for referral_id, _ in ended})
+    over = [hold for hold in found if (hold.referral_id, hold.holder) in ended]
+    for unit_id, holds in groupby(over, key=attrgetter("unit_id")):
         desk = await Desk.open(session, unit_id, Author())
-        for hold in await store.live_holds(session, unit_id):
-            if hold.referral_id == referral_id and hold.holder == holder:
-                hold.reason = reason
+        live = {hold.id for hold in await store.live_holds(session, unit_id)}
+        for hold in holds:
+            if hold.id in live:
+                hold.reason = ended[hold.referral_id or "", hold.holder]
                 await desk.end(hold, "released", HoldReleased)
         await desk.close()
 
 
-async def expire(session: AsyncSession, unit_id: str) -> None:
-    """End the holds of a unit whose time is over."""
-    desk = await Desk.open(session, unit_id, Author())
-    await desk.close()
-
-
 def view(hold: Hold, organization: str | None) -> bodies.HoldView:
-    """Show a hold; for which of its holder's referrals it is, to the holder alone."""
-    shown = hold.model_dump(include=set(bodies.HoldView.model_fields) - {"referral_id"})
-    return bodies.HoldView(**shown, referral_id=hold.referral_id if organization == hold.holder else None)
+    """Show a hold: to its holder what is the holder's, to its shelter what is the shelter's.
+
+    For which referral it is, and what became of that, the holder alone knows. Of a unit that does not show its counts
+    the holder is not told which beds it has, nor, before the shelter has answered, how many.
+    """
+    shown = hold.model_dump(include=set(bodies.HoldView.model_fields))
+    shown["beds"] = len(hold.bed_ids)
+    if organization != hold.holder:
+        shown |= {"referral_id": None, "reason": said_reason(hold.reason)}
+    elif hold.discreet and organization != hold.organization:
+        shown |= {"bed_ids": [], "beds": len(hold.bed_ids) if hold.answered else hold.beds}
+    return bodies.HoldView(**shown)
 
 
-def _check_policy(desk: Desk, body: bodies.NewHold, open_holds: int) -> None:
-    profile = desk.profile
+async def _check_unlocked(session: AsyncSession, body: bodies.NewHold, holder: str) -> None:
+    """Refuse what can be refused without waiting for those who may be taking the last bed.
+
+    First by what does not depend on beds: a refusal for want of one must not tell more than a hold would.
+    """
+    unit = await store.unit(session, body.unit_id)
+    if unit.withdrawn:
+        raise Problem("not-found")
+    profile = UnitProfile.model_validate(unit.profile)
+    _check_policy(profile, body, await store.open_holds(session, unit.id, holder))
+    if (await store.takeable(session, unit.id) or 0) < _needed(profile, body):
+        raise Problem("no-free-bed")
+
+
+def _needed(profile: UnitProfile, body: bodies.NewHold) -> int:
+    """How many beds must be free: all, or one where the number is not shown; its shelter answers for the others."""
+    return body.beds if profile.shown == "counts" else 1
+
+
+def _check_policy(profile: UnitProfile, body: bodies.NewHold, open_holds: int) -> None:
     if profile.hold_policy == "none":
         raise Problem("holds-not-taken")
     if body.minutes > profile.max_minutes:
@@ -189,10 +220,9 @@ def _check_live(hold: Hold) -> None:
         raise Problem("hold-ended", f"The hold is {hold.state.replace('_', ' ')}.")
 
 
-async def _release(desk: Desk, hold: Hold, reason: ReleaseReason, caller: Principal) -> bodies.HoldView:
+async def _release(desk: Desk, hold: Hold, reason: EndReason, caller: Principal) -> bodies.HoldView:
     hold.reason = reason
     await desk.end(hold, "released", HoldReleased)
-    if reason == "refused":
-        desk.note("refused", hold_id=hold.id)
+    desk.note(reason, hold_id=hold.id)
     await desk.close()
     return view(hold, caller.organization)

@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
-from schemas.beds import CapacityStatus
+from schemas.beds import CapacityStatus, ReleaseReason
 
 BedStatus = Literal["free", "held", "occupied", "offline"]
 HoldState = Literal["requested", "placed", "checked_in", "released", "expired"]
+EndReason = Literal["cancelled", "refused", "referral_declined", "referral_cancelled", "referral_expired"]
 
 LIVE: Final[frozenset[HoldState]] = frozenset({"requested", "placed"})
 DAY: Final = timedelta(days=1)
@@ -80,6 +81,18 @@ def status_of(counts: Counts, *, in_season: bool, said: CapacityStatus | None) -
     return "capacity" if counts.available else "no-capacity"
 
 
+def takes_people(*, in_season: bool, said: CapacityStatus | None) -> bool:
+    """Whether somebody can come at all, whatever the beds say."""
+    return in_season and said not in {"no-capacity", "waitlist"}
+
+
+def said_reason(reason: EndReason | None) -> ReleaseReason | None:
+    """Return why a hold ended, as anybody but its holder may know: nothing of what became of a referral."""
+    if reason is None:
+        return None
+    return "refused" if reason == "refused" else "cancelled"
+
+
 def free_by(census: Census, in_service: int, holds: Sequence[HeldSince]) -> int:
     """Return how many beds are free now by a count that was taken a while ago; below 0 when holds exceed it.
 
@@ -118,6 +131,14 @@ def next_reset(after: datetime, zone: ZoneInfo, resets_at: time) -> datetime:
     while (moment := moment_on(day, resets_at, zone)) <= after:
         day += DAY
     return moment
+
+
+def last_reset(after: datetime, now: datetime, zone: ZoneInfo, resets_at: time) -> datetime | None:
+    """Return the last time after `after`, and not after `now`, that a unit's clock showed `resets_at`."""
+    struck: datetime | None = None
+    while (moment := next_reset(struck or after, zone, resets_at)) <= now:
+        struck = moment
+    return struck
 
 
 def local_day(now: datetime, zone: ZoneInfo) -> date:

@@ -102,6 +102,8 @@ class UnitProfile(Described):
             raise refusal("maximum_age must not be below minimum_age")
         if self.confidential and self.shown == "counts":
             raise refusal("shown must be yes_no or call for a confidential unit")
+        if self.shown != "counts" and self.hold_policy == "instant":
+            raise refusal("hold_policy must be request or none where counts are not shown: holds would count the beds")
         if self.shown == "call" and self.hold_policy != "none":
             raise refusal("hold_policy must be none where shown is call: a hold would tell whether there is room")
         if (self.confidential or self.shown == "call") and self.phone is None:

@@ -11,7 +11,7 @@ from policy import canonical
 from schemas import beds as said
 from services.kit import outbox
 from services.kit.keys import random_id
-from services.shelter_beds.model import Counts, local_day, status_of
+from services.shelter_beds.model import Counts, local_day, said_reason, status_of, takes_people
 from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Bed, Hold, Unit
 
@@ -68,7 +68,7 @@ def public(unit: Unit, profile: UnitProfile, counts: Counts, now: datetime) -> s
         "version": unit.version,
         "updated_at": rfc3339(unit.updated_at),
         **described,
-        **_numbers(unit, profile, counts, status),
+        **_numbers(unit, profile, counts, in_season=in_season),
     }
     return msgspec.convert(fields, said.Unit)
 
@@ -114,17 +114,19 @@ async def hold(
             holder=row.holder,
             order=bed.last_order,
             expires_at=rfc3339(row.expires_at) if row.ended_at is None else None,
-            reason=row.reason,
+            reason=said_reason(row.reason),
             bed_ids=tuple(row.bed_ids),
+            discreet=row.discreet,
         )
         event = kind(**_context(now), data=data)
         await outbox.put(session, topic=HOLDS, key=bed.id.encode(), aggregate=bed.id, body=canonical.encode(event))
 
 
-def _numbers(unit: Unit, profile: UnitProfile, counts: Counts, status: said.CapacityStatus) -> dict[str, Any]:
+def _numbers(unit: Unit, profile: UnitProfile, counts: Counts, *, in_season: bool) -> dict[str, Any]:
     if profile.shown == "call":
-        return {"status": profile.status or "additional-assessment-required"}
-    shown: dict[str, Any] = {"open": counts.available > 0 and status not in {"no-capacity", "waitlist"}}
+        return {"status": profile.status or ("additional-assessment-required" if in_season else "no-capacity")}
+    is_open = counts.available > 0 and takes_people(in_season=in_season, said=profile.status)
+    shown: dict[str, Any] = {"open": is_open}
     reported = unit.reported_at
     if profile.shown == "counts":
         shown |= {

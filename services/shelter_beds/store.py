@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -83,14 +83,11 @@ def said_units() -> Select[Unit]:
     return select(Unit).where(~col(Unit.withdrawn), col(Unit.said).is_not(None))
 
 
-async def hold(session: AsyncSession, hold_id: str, *, lock: bool = False) -> Hold:
-    """Return a hold as it is now; with `lock` also its unit's row is the caller's. Problem 404."""
+async def hold(session: AsyncSession, hold_id: str) -> Hold:
+    """Return a hold as it is now. Problem 404."""
     row = await session.get(Hold, hold_id)
     if row is None:
         raise Problem("not-found")
-    if lock:
-        await locked(session, row.unit_id)
-        await session.refresh(row)
     return row
 
 
@@ -132,10 +129,17 @@ async def units_to_wake(session: AsyncSession, moment: datetime, most: int) -> S
     return (await session.scalars(query)).all()
 
 
-async def units_held_for(session: AsyncSession, referral_id: str, holder: str) -> Sequence[str]:
-    """Return the units where an organization has a live hold for one of its referrals."""
-    query = select(col(Hold.unit_id)).where(IS_LIVE, col(Hold.referral_id) == referral_id, col(Hold.holder) == holder)
-    return (await session.scalars(query.distinct().order_by(col(Hold.unit_id)))).all()
+async def holds_for(session: AsyncSession, referral_ids: Collection[str]) -> Sequence[Hold]:
+    """Return the live holds that name one of these referrals, those of one unit together, in the units' one order."""
+    query = select(Hold).where(IS_LIVE, col(Hold.referral_id).in_(referral_ids))
+    return (await session.scalars(query.order_by(col(Hold.unit_id), col(Hold.id)))).all()
+
+
+async def open_holds(session: AsyncSession, unit_id: str, holder: str) -> int:
+    """Return how many holds an organization has at a unit, those not counted whose time is over."""
+    mine = (col(Hold.unit_id) == unit_id, col(Hold.holder) == holder, IS_LIVE)
+    query = select(func.count()).where(*mine, col(Hold.expires_at) > func.clock_timestamp())
+    return (await session.scalars(query)).one()
 
 
 def changes(unit_id: str) -> Select[Change]:

@@ -8,10 +8,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from schemas.beds import ReleaseReason
 from services.kit import idempotency
 from services.kit.database import new_metadata
-from services.shelter_beds.model import BedStatus, HoldState
+from services.shelter_beds.model import BedStatus, EndReason, HoldState
 
 METADATA = new_metadata()
 WITH_ZONE = DateTime(timezone=True)
@@ -25,7 +24,8 @@ class Unit(Table, table=True):
     """A unit; the row under whose lock its beds and holds change, so that its counts have one order.
 
     `profile` is what its shelter says of it (`UnitProfile`). `reported_at` is when the shelter last said how
-    many beds there are. `said` is what was last put on the log of it, without `version` and `updated_at`, which count
+    many beds there are; from `census_as_of` on a count says something new, from `last_reset_at` on its hour counts.
+    `said` is what was last put on the log of it, without `version` and `updated_at`, which count
     and time those. `wakes_at`: when it next changes by itself.
     """
 
@@ -64,7 +64,11 @@ class Bed(Table, table=True):
 
 
 class Hold(Table, table=True):
-    """A hold of one or more beds of a unit, for an organization. `ended_at` is null exactly while it lives."""
+    """A hold of one or more beds of a unit, for an organization. `ended_at` is null exactly while it lives.
+
+    `beds` is how many were asked for. `discreet`: the unit does not show its counts; fewer may have been given then,
+    and its holder is not told which, nor how many before its shelter has `answered` yes.
+    """
 
     __tablename__ = "holds"
 
@@ -72,12 +76,15 @@ class Hold(Table, table=True):
     unit_id: str = Field(sa_type=Text, foreign_key="units.id")
     organization: str = Field(sa_type=Text)
     holder: str = Field(sa_type=Text)
+    beds: int
+    discreet: bool
+    answered: bool = False
     bed_ids: list[str] = Field(sa_type=JSONB)
     door_code: str = Field(sa_type=Text)
     referral_id: str | None = Field(default=None, sa_type=Text)
     minutes: int
     state: HoldState = Field(sa_type=Text)
-    reason: ReleaseReason | None = Field(default=None, sa_type=Text)
+    reason: EndReason | None = Field(default=None, sa_type=Text)
     extended: bool = False
     created_at: datetime = Field(sa_type=WITH_ZONE)
     expires_at: datetime = Field(sa_type=WITH_ZONE)

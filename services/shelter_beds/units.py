@@ -12,9 +12,9 @@ from services.kit.problems import Problem, invalid_body
 from services.shelter_beds import bodies, store
 from services.shelter_beds.desk import Author, Desk
 from services.shelter_beds.directory import RegisteredProject
-from services.shelter_beds.model import Census, Counts, free_by, next_reset
+from services.shelter_beds.model import Census, Counts, free_by
 from services.shelter_beds.profile import UnitProfile
-from services.shelter_beds.tables import Bed, Unit
+from services.shelter_beds.tables import Bed, Change, Unit
 
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=5)
 
@@ -22,7 +22,7 @@ CLOCKS_DIFFER_BY: Final = timedelta(minutes=5)
 async def add(
     session: AsyncSession, caller: Principal, organization: str, project: RegisteredProject, body: bodies.NewUnit
 ) -> bodies.UnitView:
-    """Register a unit with its beds, all of them free; Problem 422 where its project says otherwise."""
+    """Register a unit with its beds; Problem 422 where its project says otherwise, or more are taken than there are."""
     if body.project_type not in {None, project.project_type}:
         raise invalid_body("project_type", "must be the project's own")
     profile = UnitProfile.model_validate(body.model_dump(include=set(UnitProfile.model_fields)))
@@ -44,24 +44,35 @@ async def add(
     await session.flush()
     desk = Desk(session, unit, [], now, Author.of(caller, body.actor))
     await _resize(desk, body.beds)
+    if body.occupied > body.beds:
+        raise invalid_body("occupied", "must not exceed beds")
+    _fill(desk.beds, body.beds - body.occupied)
     unit.reported_at = body.as_of or now
     desk.note("registered", beds=body.beds)
     await desk.close()
     return view(unit, desk.beds)
 
 
-async def change(session: AsyncSession, caller: Principal, unit_id: str, body: bodies.UnitChange) -> bodies.UnitView:
-    """Change what the body names, or withdraw the unit; Problem 404, 409 `beds-in-use`, 422."""
+async def change(
+    session: AsyncSession, caller: Principal, unit_id: str, project: RegisteredProject | None, body: bodies.UnitChange
+) -> bodies.UnitView:
+    """Change what the body names, or withdraw the unit; Problem 404, 409 `beds-in-use`, 422.
+
+    `project` is what governance says of the unit's now, if it says anything.
+    """
     desk = await Desk.open(session, unit_id, Author.of(caller, body.actor))
     if not caller.is_admin and caller.organization != desk.unit.organization:
         raise Problem("not-found")
     before, desk.profile = desk.unit.profile, body.applied_to(desk.unit.profile)
     if desk.profile.confidential < before["confidential"] and not caller.is_admin:
         raise invalid_body("confidential", "only the administrator makes a unit's place known")
+    if project is not None and not body.withdrawn:
+        _check_confidential(desk.profile, project)
+        desk.unit.organization_name = project.organization_name
     desk.unit.profile = desk.profile.model_dump(mode="json")
     if before["resets_at"] != desk.unit.profile["resets_at"]:
         desk.unit.last_reset_at = desk.now  # an hour that it had before was none of its own
-    if body.beds is not None:
+    if body.beds is not None and body.beds != len(desk.beds):
         await _resize(desk, body.beds)
         desk.reported()
     if body.withdrawn:
@@ -99,30 +110,24 @@ async def count(session: AsyncSession, caller: Principal, unit_id: str, body: bo
     desk.check_may_act(caller)
     unit, counts = desk.unit, desk.counts
     _check_not_future(body.as_of, desk.now)
-    if unit.census_as_of is not None and body.as_of < unit.census_as_of:
+    as_of = min(body.as_of, desk.now)  # whose clock is fast must not keep out what is said after it
+    if unit.census_as_of is not None and as_of < min(unit.census_as_of, desk.now):
         raise Problem("older-census", field="as_of")
     _check_number(body, counts)
-    census = Census(body.as_of, body.includes_holds, body.available, body.occupied)
-    holds = await store.holds_since(session, unit.id, body.as_of)
+    census = Census(as_of, body.includes_holds, body.available, body.occupied)
+    holds = await store.holds_since(session, unit.id, as_of)
     free = free_by(census, counts.maximum - counts.offline, holds)
     _fill(desk.beds, free)
-    unit.census_as_of = body.as_of
-    unit.reported_at = max(body.as_of, unit.reported_at or body.as_of)
+    unit.census_as_of = as_of
+    unit.reported_at = max(as_of, min(unit.reported_at or as_of, desk.now))
     desk.note("census", **body.model_dump(mode="json", exclude={"actor"}, exclude_none=True))
     await desk.close()
-    return bodies.CensusView(unit_id=unit.id, overcommitted=max(-free, 0), as_of=body.as_of, **_counted(desk.counts))
+    return bodies.CensusView(unit_id=unit.id, overcommitted=max(-free, 0), as_of=as_of, **_counted(desk.counts))
 
 
 async def wake(session: AsyncSession, unit_id: str) -> None:
-    """Let a unit's hour strike: a night-by-night unit's taken beds are free again, a season begins or ends."""
+    """Let what is over by now end, the unit's hour strike, a season begin or end."""
     desk = await Desk.open(session, unit_id, Author())
-    unit, profile = desk.unit, desk.profile
-    if profile.resets_at and next_reset(unit.last_reset_at, profile.zone, profile.resets_at) <= desk.now:
-        for bed in desk.beds:
-            if bed.status == "occupied":
-                bed.status = "free"
-        unit.last_reset_at = desk.now
-        desk.note("reset")
     await desk.close()
 
 
@@ -139,6 +144,12 @@ def view(unit: Unit, beds: list[Bed]) -> bodies.UnitView:
 def bed_view(bed: Bed) -> bodies.BedView:
     """Show a bed to whoever acts at its unit's desk."""
     return bodies.BedView(**bed.model_dump(include=set(bodies.BedView.model_fields)))
+
+
+def change_view(row: Change, organization: str | None) -> bodies.ChangeView:
+    """Show who changed what; the people and API clients of an organization to that one alone."""
+    hidden = {} if row.organization == organization else {"api_client": None, "actor": None}
+    return bodies.ChangeView(**row.model_dump(include=set(bodies.ChangeView.model_fields)) | hidden)
 
 
 _SHOWN: Final = {

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.beds import ReleaseReason
 from services.kit import database, logs
+from services.kit.admission import is_storable
 from services.kit.broker import Record
 from services.kit.database import Database
 from services.kit.ending import die_if_failed
@@ -19,13 +19,15 @@ from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.shelter_beds import holds, store, units
+from services.shelter_beds.desk import Withdrawn
+from services.shelter_beds.model import EndReason
 
 TOPIC: Final = "client-events"
 SWEPT_EVERY: Final = 0.5  # seconds
 SWEPT_AT_ONCE: Final = 200  # units
 PATIENCE: Final = 0.25  # seconds; nobody waits for a hold to end, and hardly any record is about one
 
-_REASONS: Final[dict[str, ReleaseReason]] = {
+_REASONS: Final[dict[str, EndReason]] = {
     "referral.declined": "referral_declined",
     "referral.cancelled": "referral_cancelled",
     "referral.expired": "referral_expired",
@@ -75,10 +77,13 @@ async def working(settings: DatabaseSettings, database_of_ours: Database) -> Asy
 
 async def follow(session: AsyncSession, records: Sequence[Record]) -> None:
     """End the holds for referrals that were declined, cancelled or have expired; nothing else is looked at."""
+    ended: dict[tuple[str, str], EndReason] = {}
     for record in records:
-        if (ended := _ended(record.value)) is not None:
-            referral, reason = ended
-            await holds.release_of(session, referral.id, referral.originator.organization, reason)
+        if (found := _ended(record.value)) is not None:
+            referral, reason = found
+            ended.setdefault((referral.id, referral.originator.organization), reason)
+    if ended:
+        await holds.release_for(session, ended)
 
 
 async def sweep(database_of_ours: Database) -> None:
@@ -87,21 +92,22 @@ async def sweep(database_of_ours: Database) -> None:
         moment = await database.now(session)
         due = await store.units_with_due_holds(session, moment, SWEPT_AT_ONCE)
         woken = await store.units_to_wake(session, moment, SWEPT_AT_ONCE)
-    for unit_id in due:
-        async with database_of_ours.transaction() as session:
-            await holds.expire(session, unit_id)
-    for unit_id in woken:
-        async with database_of_ours.transaction() as session:
-            await units.wake(session, unit_id)
+    for unit_id in dict.fromkeys((*due, *woken)):
+        with suppress(Withdrawn):
+            async with database_of_ours.transaction() as session:
+                await units.wake(session, unit_id)
 
 
-def _ended(value: bytes | None) -> tuple[_Referral, ReleaseReason] | None:
+def _ended(value: bytes | None) -> tuple[_Referral, EndReason] | None:
     """Return the referral that a record ends; what can't be read is the boundary's matter."""
     try:
         reason = _REASONS.get(_TYPED.decode(value or b"").type)
-        return (_ENDED.decode(value or b"").data.referral, reason) if reason else None
-    except msgspec.DecodeError:
+        referral = _ENDED.decode(value or b"").data.referral if reason else None
+    except (msgspec.DecodeError, RecursionError):
         return None
+    if reason is None or referral is None or not is_storable(referral.id):
+        return None
+    return referral, reason
 
 
 def _as_written(row: OutboxRow) -> bytes:

@@ -97,7 +97,7 @@ class HoldStep(BaseModel):
 
     hold_id: str
     unit_id: str
-    bed_ids: list[str]
+    bed_ids: Annotated[list[str] | None, Field(description="Absent for a unit that does not show its counts")] = None
     organization: Annotated[str, Field(description="The shelter's")]
     holder: Annotated[str, Field(description="The organization whose hold it is")]
     expires_at: Annotated[str | None, Field(description="When it ends by itself, while it lives")] = None

@@ -74,7 +74,8 @@ def _notice(event: beds.UnitAvailability | beds.HoldEvents) -> Notice:
         return Notice(event.id, _written(kind, event.time, unit), unit_id=unit.unit_id, version=unit.version)
     hold = event.data
     told = {name: value for name in _OF_A_HOLD if (value := getattr(hold, name)) is not None}
-    told["bed_ids"] = hold.bed_ids or (hold.bed_id,)
+    if not hold.discreet:
+        told["bed_ids"] = hold.bed_ids or (hold.bed_id,)
     parties = tuple(sorted({hold.organization, hold.holder}))
     return Notice(f"{hold.hold_id} {kind}", _written(kind, event.time, told), parties)
 

@@ -70,7 +70,7 @@ def _events() -> Iterator[beds.BedEvent]:
     yield beds.HoldRequested(**_context(1), data=_hold(1, expires_at=_time(91)))
     yield beds.HoldPlaced(**_context(2), data=_hold(2, expires_at=_time(92)))
     yield beds.HoldExtended(**_context(3), data=_hold(3, expires_at=_time(93)))
-    yield beds.HoldReleased(**_context(4), data=_hold(4, reason="referral_declined"))
+    yield beds.HoldReleased(**_context(4), data=_hold(4, reason="cancelled"))
     yield beds.HoldExpired(**_context(5), data=_hold(6))
     yield beds.HoldCheckedIn(**_context(6), data=_hold(8))
 

@@ -86,6 +86,26 @@ async def test_what_the_units_policy_refuses(shelter: Shelter) -> None:
     is_problem(await shelter.post(OUTREACH, "/holds", {"unit_id": closed, "minutes": 5}), 409, "holds-not-taken")
 
 
+@pytest.mark.parametrize("status", ["no-capacity", "waitlist"])
+async def test_no_bed_is_held_where_the_shelter_takes_nobody(shelter: Shelter, status: str) -> None:
+    unit = await shelter.unit(2, status=status)
+    is_problem(await shelter.post(OUTREACH, "/holds", {"unit_id": unit, "minutes": 30}), 409, "no-free-bed")
+    await shelter.patch(SHELTER, f"/units/{unit}", status="additional-assessment-required")
+    await shelter.hold(unit)
+
+
+async def test_who_held_extended_and_let_go_is_kept_and_each_organization_sees_its_own_people(shelter: Shelter) -> None:
+    unit = await shelter.unit(1)
+    hold = await shelter.hold(unit, actor={"id": "nav-9", "role": "navigator"})
+    await shelter.post(OUTREACH, f"/holds/{hold['id']}/extension")
+    await let_go(shelter, OUTREACH, hold["id"])
+    seen = (await shelter.get(SHELTER, f"/units/{unit}/changes")).json()["items"]
+    assert [each["what"] for each in seen] == ["registered", "held", "extended", "cancelled"]
+    assert {(each["organization"], each["api_client"], each["actor"]) for each in seen[1:]} == {(OUTREACH, None, None)}
+    kept = shelter.sql("SELECT actor FROM changes WHERE unit_id = %s AND what = 'held'", unit)
+    assert kept == [({"id": "nav-9", "role": "navigator"},)]
+
+
 async def test_the_holder_and_the_shelter_see_a_hold_and_nobody_else(shelter: Shelter) -> None:
     unit = await shelter.unit(1)
     hold = await shelter.hold(unit, referral_id="referral-2")
@@ -183,7 +203,9 @@ async def test_a_hold_ends_with_its_referral(shelter: Shelter, status: str) -> N
     # Whoever names another's referral gets nothing by it, and loses nothing by it.
     assert (await shelter.get(OTHER, f"/holds/{others['id']}")).json()["state"] == "placed"
     assert await state_of(shelter, kept["id"]) == ("placed", None)
-    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.released", f"referral_{status}")]
+    # What became of the referral is between its two parties: the log, and the shelter, hear that the hold was let go.
+    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.released", "cancelled")]
+    assert (await shelter.get(SHELTER, f"/holds/{hold['id']}")).json()["reason"] == "cancelled"
 
 
 async def test_of_two_hundred_who_want_the_last_bed_one_gets_it(shelter: Shelter) -> None:
@@ -213,6 +235,7 @@ async def test_the_checker_finds_a_planted_double(shelter: Shelter) -> None:
     mine = [value for value in values if EVENT.decode(value).data.unit_id == unit]
     assert double_holders(values) == []
     assert double_holders([mine[0], mine[0], *mine[1:]]) == []  # a relay may say a thing twice
+    assert double_holders([*mine[:2], *mine[:2], mine[2]]) == []  # and what it said before that, too
     assert any("held" in fault for fault in double_holders(planted(mine, without=1)))
     assert any("order" in fault for fault in double_holders([mine[0], mine[2]]))
     assert any("nobody holds" in fault for fault in double_holders(mine[1:]))

@@ -210,7 +210,7 @@ class Beds(RuleBasedStateMachine):
         idle = [(bed, status) for bed, status in reversed(there) if status != "occupied" and bed not in kept]
         surplus = len(there) - beds
         body = bodies.UnitChange(beds=beds)
-        done = self.world.do(lambda session: units.change(session, principal(SHELTER), unit, body))
+        done = self.world.do(lambda session: units.change(session, principal(SHELTER), unit, None, body))
         if surplus > len(idle):
             assert done == "beds-in-use"
             return
@@ -222,7 +222,7 @@ class Beds(RuleBasedStateMachine):
 
     @rule(referral=st.sampled_from(["r1", "r2"]), holder=st.sampled_from([OUTREACH, OTHER]))
     def referral_ends(self, referral: str, holder: str) -> None:
-        self.world.do(lambda session: holds.release_of(session, referral, holder, "referral_declined"))
+        self.world.do(lambda session: holds.release_for(session, {(referral, holder): "referral_declined"}))
         held = [hold for hold in self.model.holds.values() if (hold["referral"], hold["holder"]) == (referral, holder)]
         held = [hold for hold in held if hold["state"] in LIVE]
         for hold in held:

@@ -12,6 +12,8 @@ What IS visible, and to whom:
   again, at once to whoever listens; written in it is the hour alone. While more than one bed is free, holds, their
   ends, check-ins and walk-ins are not said at all.
 - A unit to call says nothing of its beds, ever.
+- A request for a hold at a yes_no unit tells no more than yes or no: whoever asks for more beds than are free gets the
+  same answer, and is told neither which beds it has nor, before the shelter has said yes, how many.
 - A census of a yes_no unit shows once an hour that the shelter has counted.
 - `bed-holds`, which only this product's services may read (schemas/topics/bed-holds.yaml), has the holding organization
   and the time of each step, at confidential units too: whoever reads it, and knows which organization referred whom
@@ -33,7 +35,7 @@ from tests.support.governance import is_problem
 from tests.support.shelter import OTHER, OUTREACH, SAFE_HOUSE, SHELTER, Shelter, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-ATTACKER = "curious-organization"
+ATTACKER, PROBER = "curious-organization", "probing-organization"
 REFERRALS = ("referral-of-ana", "referral-of-luz")
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT")
 ID = re.compile(r"^[0-9a-f]{32}$")
@@ -56,11 +58,52 @@ async def held(shelter: Shelter, beds: int, *, crossed: bool) -> tuple[Seen, lis
     codes = []
     for holder, referral, unit in zip((OUTREACH, OTHER), REFERRALS, reversed(units) if crossed else units, strict=True):
         hold = await shelter.hold(unit, holder, referral_id=referral)
+        await shelter.post(desks[unit], f"/holds/{hold['id']}/answer", {"accept": True})
         extended = await shelter.post(holder, f"/holds/{hold['id']}/extension")
         came = await shelter.post(desks[unit], f"/holds/{hold['id']}/check-in", {"door_code": hold["door_code"]})
         assert (extended.status_code, came.status_code) == (200, 200)
         codes.append(hold["door_code"])
     return await seen(shelter, units), codes
+
+
+async def refused(shelter: Shelter, unit: str, **asked: int) -> str:
+    """Why an organization is refused a hold; "" if it is not."""
+    answer = await shelter.post(PROBER, "/holds", {"unit_id": unit, "minutes": 30, **asked})
+    if answer.status_code == 201:
+        hold = answer.json()
+        assert (hold["beds"], hold["bed_ids"]) == (asked.get("beds", 1), [])
+        await shelter.http.delete(f"/holds/{hold['id']}", headers=shelter.headers(PROBER))
+        return ""
+    return str(answer.json()["type"])
+
+
+async def test_asking_for_holds_counts_no_beds(shelter: Shelter) -> None:
+    """A refusal for want of beds came before one for minutes, policy or the holds one has: beds could be counted."""
+    for beds in (2, 5):
+        call = await shelter.unit(beds, SHELTER, **CALL)
+        assert {await refused(shelter, call, beds=asked) for asked in range(1, 9)} == {"/problems/holds-not-taken"}
+        quiet = await shelter.unit(beds, SHELTER, **YES_NO)
+        assert {await refused(shelter, quiet, beds=asked) for asked in range(1, 9)} == {""}
+        long = {await refused(shelter, quiet, beds=asked, minutes=1440) for asked in range(1, 9)}
+        assert long == {"/problems/invalid-body"}
+        for _ in range(3):  # as many as one may have, each of one bed at least
+            await shelter.post(PROBER, "/holds", {"unit_id": quiet, "minutes": 30, "beds": 1})
+        most = {await refused(shelter, quiet, beds=asked) for asked in range(1, 9)}
+        assert most == ({"/problems/too-many-holds"} if beds > 2 else {"/problems/no-free-bed"})
+
+
+async def test_a_request_at_a_quiet_unit_has_what_there_is_and_its_holder_learns_how_many_from_the_shelter(
+    shelter: Shelter,
+) -> None:
+    unit = await shelter.unit(2, SHELTER, **YES_NO)
+    hold = await shelter.hold(unit, beds=4)
+    assert (hold["beds"], hold["bed_ids"]) == (4, [])
+    at_the_desk = (await shelter.get(SHELTER, f"/holds/{hold['id']}")).json()
+    assert (at_the_desk["beds"], len(at_the_desk["bed_ids"])) == (2, 2)
+    await shelter.post(SHELTER, f"/holds/{hold['id']}/answer", {"accept": True})
+    placed = (await shelter.get(OUTREACH, f"/holds/{hold['id']}")).json()
+    assert (placed["beds"], placed["bed_ids"]) == (2, [])
+    is_problem(await shelter.patch(SHELTER, f"/units/{unit}", hold_policy="instant"), 422, "invalid-body", "body")
 
 
 async def walked_in(shelter: Shelter, units: Sequence[tuple[str, str]], *, crossed: bool) -> Seen:
@@ -109,7 +152,7 @@ async def test_who_was_held_a_bed_for_is_where_nobody_can_tell(shelter: Shelter,
     # Of the holds the organization differs, and nothing else does.
     assert alike(one["held"], "holder") == alike(other["held"], "holder")
     assert alike(one["held"]) != alike(other["held"])
-    assert [len(steps) for steps in one["held"]] == [3, 3]
+    assert [len(steps) for steps in one["held"]] == [4, 4]
     everything = str((one, other))
     assert not [secret for secret in (*REFERRALS, *codes, *other_codes, "Canary House") if secret in everything]
     # With one bed its loss is said, once; with more nothing was said but that there is a unit.

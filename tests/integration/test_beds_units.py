@@ -15,7 +15,7 @@ from services.kit.auth import Scope
 from services.shelter_beds.tables import METADATA
 from tests.conftest import Databases
 from tests.support.governance import is_problem
-from tests.support.shelter import OTHER, OUTREACH, SAFE_HOUSE, SHELTER, Shelter, opened, unit_body
+from tests.support.shelter import OTHER, OUTREACH, PROJECT, SAFE_HOUSE, SHELTER, Shelter, opened, unit_body
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -171,6 +171,41 @@ async def test_a_census_sets_the_number_and_an_older_one_loses(shelter: Shelter)
     is_problem(await shelter.census(SHELTER, unit, as_of=now.isoformat()), 422, "invalid-body", "body")
 
 
+async def test_what_was_said_bed_by_bed_is_newer_than_a_count_from_before(shelter: Shelter) -> None:
+    unit, counted_at = await shelter.unit(3), datetime.now(UTC).isoformat()
+    for bed in (await shelter.get(SHELTER, f"/units/{unit}")).json()["beds"]:
+        await shelter.patch(SHELTER, f"/units/{unit}/beds/{bed['id']}", status="occupied")
+    is_problem(await shelter.census(SHELTER, unit, available=2, as_of=counted_at), 409, "older-census", "as_of")
+    assert await shelter.counts(unit) == (0, 0, 3, 0)
+
+
+async def test_a_clock_that_is_fast_keeps_nothing_out(shelter: Shelter) -> None:
+    unit, ahead = await shelter.unit(5), (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    assert (await shelter.census(SHELTER, unit, available=1, as_of=ahead)).status_code == 200
+    assert (await shelter.census(SHELTER, unit, available=4, as_of=datetime.now(UTC).isoformat())).status_code == 200
+    # As if the database's own clock had been a year ahead for a minute.
+    shelter.sql("UPDATE units SET census_as_of = now() + interval '1 year' WHERE id = %s", unit)
+    shelter.sql("UPDATE units SET last_reset_at = now() + interval '1 year' WHERE id = %s", unit)
+    await shelter.patch(SHELTER, f"/units/{unit}", resets_at="10:00")
+    assert (await shelter.census(SHELTER, unit, available=3, as_of=soon())).status_code == 200
+    [(wakes, now)] = shelter.sql("SELECT wakes_at, now() FROM units WHERE id = %s", unit)
+    assert timedelta(0) < wakes - now <= timedelta(days=1)
+
+
+async def test_a_unit_follows_its_project_becoming_protected(shelter: Shelter, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = await shelter.unit(2, area="Elm Street 5")
+    monkeypatch.setitem(PROJECT, "confidential", True)
+    is_problem(await shelter.patch(SHELTER, f"/units/{unit}", pets=True), 422, "invalid-body", "confidential")
+    hidden = {"confidential": True, "shown": "yes_no", "hold_policy": "request", "phone": "555 0100"}
+    assert (await shelter.patch(SHELTER, f"/units/{unit}", **hidden)).status_code == 200
+    assert (await shelter.said_of(unit))[-1].area is None
+
+
+async def test_a_unit_can_be_registered_with_people_in_it(shelter: Shelter) -> None:
+    assert await shelter.counts(await shelter.unit(4, occupied=3)) == (1, 0, 3, 0)
+    is_problem(await shelter.post(SHELTER, "/units", unit_body(beds=2, occupied=3)), 422, "invalid-body", "occupied")
+
+
 async def test_live_holds_survive_a_census(shelter: Shelter) -> None:
     unit = await shelter.unit(10)
     await shelter.hold(unit, beds=2)
@@ -248,6 +283,11 @@ async def test_migrations_make_the_tables_of_the_code(shelter: Shelter) -> None:
         differences = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
     engine.dispose()
     assert [each for each in differences if each[0] != "remove_index"] == []
+
+
+def soon() -> str:
+    """A moment that the database's clock has not passed."""
+    return (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
 
 
 async def _available(shelter: Shelter, unit: str, number: int) -> bool:

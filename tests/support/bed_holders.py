@@ -17,14 +17,15 @@ def double_holders(values: Iterable[bytes]) -> list[str]:
     """Return a sentence for each place where the records of a bed do not follow from one holder at a time.
 
     `values` are all records of the topic, each partition's in order. Each bed's count from 1 without a hole; a bed that
-    is free is asked for or placed, one that is held goes on with the same hold until that ends. A copy of the record
-    before, as a relay may send again, says nothing new.
+    is free is asked for or placed, one that is held goes on with the same hold until that ends. A copy of an
+    earlier record, as a relay may send again, says nothing new.
     """
     records: dict[str, list[HoldEvents]] = defaultdict(list)
     for value in values:
         event = _EVENT.decode(value)
-        if not records[event.data.bed_id] or records[event.data.bed_id][-1] != event:
-            records[event.data.bed_id].append(event)
+        known = records[event.data.bed_id]
+        if not (0 < event.data.order <= len(known) and known[event.data.order - 1] == event):
+            known.append(event)
     return [fault for bed_id, events in records.items() for fault in _faults(bed_id, events)]
 
 

@@ -147,8 +147,10 @@ class Shelter:
 
 
 def unit_body(**said: Any) -> dict[str, Any]:
-    """What registers a unit."""
-    return {"name": "Harbor Rooms", "project": "harbor-beds", "household_type": "without_children", "beds": 3} | said
+    """What registers a unit; one that shows no counts is asked for holds."""
+    asked = {} if said.get("shown", "counts") == "counts" else {"hold_policy": "request"}
+    usual = {"name": "Harbor Rooms", "project": "harbor-beds", "household_type": "without_children", "beds": 3}
+    return usual | asked | said
 
 
 @asynccontextmanager

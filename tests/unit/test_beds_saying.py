@@ -27,7 +27,7 @@ PROFILE = UnitProfile(
 )
 COUNTS = Counts(available=2, held=1, occupied=3, offline=1)
 EVERYTHING: dict[str, Any] = {}
-YES_NO = {"shown": "yes_no"}
+YES_NO = {"shown": "yes_no", "hold_policy": "request"}
 CALL = {"shown": "call", "hold_policy": "none"}
 NUMBERS = {"available", "held", "occupied", "offline", "maximum"}
 
@@ -97,7 +97,7 @@ def test_a_confidential_unit_has_a_telephone_number_and_no_place() -> None:
     season=st.sampled_from([None, date(2026, 1, 16)]),
 )
 def test_what_is_public_adds_up(counts: Counts, shown: str, season: date | None) -> None:
-    seen = public(counts, {"shown": shown, "opens_on": season})
+    seen = public(counts, {"shown": shown, "opens_on": season, "hold_policy": "request"})
     assert seen["open"] == (season is None and counts.available > 0)
     if shown == "counts":
         assert seen["maximum"] == sum(seen[name] for name in NUMBERS - {"maximum"}) == counts.maximum

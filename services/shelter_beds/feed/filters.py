@@ -13,6 +13,7 @@ _ALIKE: Final = (
     "household_type", "project_type", "organization", "area", "accessible", "pets", "low_barrier", "couples",
     "veterans_only", "open", "unit_id",
 )  # fmt: skip
+_SHOWN_BY_ALL: Final = frozenset({"household_type", "organization", "open", "unit_id"})
 # A unit for everyone, and one that asks, take whoever a narrower policy names.
 _TAKES: Final[dict[GenderPolicy, frozenset[GenderPolicy]]] = {
     "everyone": frozenset({"everyone", "as_asked"}),
@@ -56,10 +57,14 @@ class Filter(Body):
         return unit is not None and self._alike(unit) and self._fits(unit)
 
     def _alike(self, unit: Unit) -> bool:
-        wanted = ((name, getattr(self, name)) for name in _ALIKE)
-        return all(value is None or getattr(unit, name) == value for name, value in wanted)
+        wanted = {name: value for name in _ALIKE if (value := getattr(self, name)) is not None}
+        if unit.confidential and not _SHOWN_BY_ALL.issuperset(wanted):
+            return False
+        return all(getattr(unit, name) == value for name, value in wanted.items())
 
     def _fits(self, unit: Unit) -> bool:
+        if unit.confidential:
+            return self.gender is None and self.age is None
         if self.gender is not None and unit.gender_policy not in _TAKES[self.gender]:
             return False
         if self.age is None:

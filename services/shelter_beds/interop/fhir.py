@@ -186,7 +186,8 @@ def _in_words(unit: Unit) -> str:
     since = f", as of {unit.reported_at[:16]}Z" if unit.reported_at else ""
     if unit.available is None:
         return f"{'Has room' if unit.open else 'Has no room'}{since}."
-    return f"{unit.available} of {unit.maximum} beds free{since}."
+    closed = "" if unit.open or not unit.available else ", but nobody is taken in now"
+    return f"{unit.available} of {unit.maximum} beds free{since}{closed}."
 
 
 def _intake(unit: Unit) -> list[Resource]:

@@ -44,7 +44,7 @@ def capacity(unit: Unit) -> Object | None:
         "id": _of(unit, "capacity"),
         "service_id": service_id(unit),
         "unit": BED,
-        "available": unit.available,
+        "available": unit.available if unit.open else 0,  # a free bed to which nobody can come is none
         "maximum": unit.maximum,
         "description": f"Beds for {HOUSEHOLDS[unit.household_type]}",
         "updated": unit.updated_at,

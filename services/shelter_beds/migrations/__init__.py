@@ -1,1 +1,1 @@
-"""The referrals service's tables, as they came to be."""
+"""The shelter_beds service's tables, as they came to be."""
