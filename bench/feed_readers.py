@@ -5,6 +5,7 @@ Reads commands from standard input, one JSON object a line, and answers each wit
 """
 
 import json
+import os
 import random
 import re
 import resource
@@ -13,6 +14,8 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any
+
+from bench.measured import waited_seconds
 
 OPENING_AT_ONCE = 256
 IDENTITY = re.compile(rb"id: [0-9a-f-]+:(-?[0-9]+)\n")
@@ -167,8 +170,13 @@ def _done(readers: Readers, command: str) -> dict[str, Any]:
     if command == "reconnect":
         return readers.reconnect()
     arrivals = {offset: [*seen[:3], _told(seen[3])] for offset, seen in readers.arrivals.items()}
-    used = time.process_time()
-    answer = {"arrivals": arrivals, "dropped": readers.dropped, "frames": readers.frames, "processor_seconds": used}
+    answer = {
+        "arrivals": arrivals,
+        "dropped": readers.dropped,
+        "frames": readers.frames,
+        "processor_seconds": time.process_time(),
+        "waited_seconds": waited_seconds(os.getpid()),
+    }
     readers.arrivals, readers.frames = {}, 0
     return answer
 

@@ -43,6 +43,11 @@ def peak_memory(pid: int) -> float:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
+def waited_seconds(pid: int) -> float:
+    """For how long a process's main thread was ready to run and had no processor (Linux's schedstat)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def section(command: str, title: str, rows: Sequence[Row], remarks: str = "") -> str:
     """One measurement's part of results.md."""
     head = [

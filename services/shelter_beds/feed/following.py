@@ -111,7 +111,9 @@ class Following:
                 fetched = await consumer.getmany(PARTITION, timeout_ms=1000)
             except OffsetOutOfRangeError:
                 self._cut()
-            self._fetched += as_records(fetched.get(PARTITION, ()))
+            if records := as_records(fetched.get(PARTITION, ())):
+                self._fetched += records
+                self._next_offset = records[-1].offset + 1  # at once: whoever follows next must not read these again
             self._next_offset = await consumer.position(PARTITION)
             self._news.set()
 

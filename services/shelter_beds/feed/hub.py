@@ -9,7 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from services.shelter_beds.feed import frames, metrics
@@ -104,7 +104,7 @@ class Hub:
 
     def confirm(self, asked_at: float) -> None:
         """Note that all has been read that stood on the log at `asked_at` (monotonic)."""
-        self._view.read_to_end_at = self._wall()
+        self._view.read_to_end_at = self._wall() - timedelta(seconds=self._clock() - asked_at)
         self._confirmed = asked_at
         for reader in list(self._waiting):
             self._begin(reader)
