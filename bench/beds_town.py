@@ -41,6 +41,7 @@ class Town:
 
 @asynccontextmanager
 async def town() -> AsyncIterator[Town]:
+    """Start it, and leave nothing behind."""
     run = TestRun()
     try:
         stack = await asyncio.to_thread(shared_stack)
