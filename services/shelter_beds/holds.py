@@ -158,7 +158,7 @@ def view(hold: Hold, organization: str | None) -> bodies.HoldView:
     if organization != hold.holder:
         shown |= {"referral_id": None, "reason": said_reason(hold.reason)}
     elif hold.discreet and organization != hold.organization:
-        shown |= {"bed_ids": [], "beds": len(hold.bed_ids) if hold.answered else hold.beds}
+        shown |= {"bed_ids": [], "beds": hold.beds_told}
     return bodies.HoldView(**shown)
 
 

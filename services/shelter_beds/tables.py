@@ -90,6 +90,11 @@ class Hold(Table, table=True):
     expires_at: datetime = Field(sa_type=WITH_ZONE)
     ended_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
+    @property
+    def beds_told(self) -> int:
+        """How many beds its holder is told that it has."""
+        return len(self.bed_ids) if self.answered or not self.discreet else self.beds
+
 
 class Change(Table, table=True):
     """Who changed what of a unit, and when: for its own organization. The names of fields, and their values."""

@@ -48,7 +48,7 @@ SERVICES: Final[dict[int, str]] = {
 async def ask_referral(request: Request, hold_id: str, visitor: Referrer) -> Response:
     """Ask whom the hold is for."""
     hold, unit = await holding.own(request, hold_id, visitor)
-    return await _form(request, visitor, hold, unit, {"household_size": str(len(hold.bed_ids))}, {})
+    return await _form(request, visitor, hold, unit, {"household_size": str(hold.beds_told)}, {})
 
 
 @router.post("/board/holds/{hold_id}/refer")
@@ -103,7 +103,7 @@ def _body(hold: Hold, unit: Unit, form: FormData) -> dict[str, Any]:
         "need": {
             "household_type": unit.profile["household_type"],
             "household_size": int(size) if size.isascii() and size.isdigit() else size,
-            "beds": len(hold.bed_ids),
+            "beds": hold.beds_told,
             **{name: True for name in ("accessible", "pets") if typed[name]},
         },
         "call_back": typed["call_back"],
