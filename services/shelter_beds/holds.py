@@ -167,12 +167,10 @@ async def _check_unlocked(session: AsyncSession, body: bodies.NewHold, holder: s
 
     First by what does not depend on beds: a refusal for want of one must not tell more than a hold would.
     """
-    unit = await store.unit(session, body.unit_id)
-    if unit.withdrawn:
-        raise Problem("not-found")
-    profile = UnitProfile.model_validate(unit.profile)
-    _check_policy(profile, body, await store.open_holds(session, unit.id, holder))
-    if (await store.takeable(session, unit.id) or 0) < _needed(profile, body):
+    seen = await store.glance(session, body.unit_id, holder)
+    profile = UnitProfile.model_validate(seen.profile)
+    _check_policy(profile, body, seen.open_holds)
+    if seen.takeable < _needed(profile, body):
         raise Problem("no-free-bed")
 
 

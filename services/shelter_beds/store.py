@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -14,22 +14,34 @@ from services.kit.problems import Problem
 from services.shelter_beds.model import HoldState
 from services.shelter_beds.tables import Bed, Change, Hold, Unit
 
-_TAKEABLE: Final = (
-    "SELECT count(*) FILTER (WHERE beds.status = 'free' OR holds.expires_at <= clock_timestamp())"
+_GLANCE: Final = (
+    "SELECT units.profile,"
+    " count(*) FILTER (WHERE beds.status = 'free' OR holds.expires_at <= clock_timestamp()),"
+    " count(DISTINCT holds.id) FILTER (WHERE holds.holder = %(holder)s AND holds.expires_at > clock_timestamp())"
     " FROM units LEFT JOIN beds ON beds.unit_id = units.id LEFT JOIN holds ON holds.id = beds.hold_id"
     " WHERE units.id = %(unit_id)s AND NOT units.withdrawn GROUP BY units.id"
 )
 IS_LIVE: Final = col(Hold.ended_at).is_(None)
 
 
-async def takeable(session: AsyncSession, unit_id: str) -> int | None:
-    """Return how many beds of a unit may be free in a moment, without waiting for anybody; None: there is no such unit.
+class Glance(NamedTuple):
+    """A unit as it is seen without waiting for anybody: its profile, and how many of its beds may be free in a moment.
 
-    The beds of a hold that is over count, though nobody has ended it yet.
+    A hold that is over is none, though nobody has ended it yet. `open_holds` are those of whoever looks.
     """
-    found = await (await driver(session)).execute(_TAKEABLE, {"unit_id": unit_id})
+
+    profile: dict[str, Any]
+    takeable: int
+    open_holds: int
+
+
+async def glance(session: AsyncSession, unit_id: str, holder: str) -> Glance:
+    """Look at a unit; Problem 404."""
+    found = await (await driver(session)).execute(_GLANCE, {"unit_id": unit_id, "holder": holder})
     row = await found.fetchone()
-    return None if row is None else int(row[0])
+    if row is None:
+        raise Problem("not-found")
+    return Glance(*row)
 
 
 async def unit(session: AsyncSession, unit_id: str) -> Unit:
@@ -133,13 +145,6 @@ async def holds_for(session: AsyncSession, referral_ids: Collection[str]) -> Seq
     """Return the live holds that name one of these referrals, those of one unit together, in the units' one order."""
     query = select(Hold).where(IS_LIVE, col(Hold.referral_id).in_(referral_ids))
     return (await session.scalars(query.order_by(col(Hold.unit_id), col(Hold.id)))).all()
-
-
-async def open_holds(session: AsyncSession, unit_id: str, holder: str) -> int:
-    """Return how many holds an organization has at a unit, those not counted whose time is over."""
-    mine = (col(Hold.unit_id) == unit_id, col(Hold.holder) == holder, IS_LIVE)
-    query = select(func.count()).where(*mine, col(Hold.expires_at) > func.clock_timestamp())
-    return (await session.scalars(query)).one()
 
 
 def changes(unit_id: str) -> Select[Change]:

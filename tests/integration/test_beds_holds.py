@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import httpx
 import msgspec
@@ -13,8 +15,11 @@ import pytest_asyncio
 
 from policy import canonical
 from schemas.beds import HoldEvents
+from services.kit.auth import Principal, Scope
 from services.kit.database import Database
-from services.shelter_beds import worker
+from services.kit.problems import Problem
+from services.shelter_beds import holds, worker
+from services.shelter_beds.bodies import NewHold
 from tests.conftest import Databases
 from tests.support.bed_holders import double_holders
 from tests.support.governance import is_problem
@@ -209,21 +214,20 @@ async def test_a_hold_ends_with_its_referral(shelter: Shelter, status: str) -> N
 
 
 async def test_of_two_hundred_who_want_the_last_bed_one_gets_it(shelter: Shelter) -> None:
-    """Fifty times, on the real PostgreSQL: the others are told so, and quickly."""
+    """Fifty times, on the real PostgreSQL: the others are told so, and quickly. Each tenth time over the whole API."""
     unit = await shelter.unit(1, max_open_holds=100)
-    slowest = 0.0
-    for _ in range(50):
-        answers = await asyncio.gather(*(timed(take(shelter, unit, number)) for number in range(200)))
-        assert Counter(answer.status_code for answer, _ in answers) == {201: 1, 409: 199}
-        assert {answer.json()["type"] for answer, _ in answers if answer.status_code == 409} == {
-            "/problems/no-free-bed"
-        }
-        [won] = [answer.json() for answer, _ in answers if answer.status_code == 201]
+    database, slowest = Database(shelter.settings.database_url), 0.0
+    for time in range(50):
+        took = take if time % 10 == 0 else partial(take_directly, database)
+        answers = await asyncio.gather(*(timed(took(shelter, unit, number)) for number in range(200)))
+        [won] = [answer for answer, _ in answers if not isinstance(answer, str)]
+        assert Counter(answer for answer, _ in answers if isinstance(answer, str)) == {"no-free-bed": 199}
         slowest = max(slowest, *(seconds for _, seconds in answers))
         assert (await let_go(shelter, won["holder"], won["id"])).status_code == 200
+    await database.close()
     values = await shelter.values("bed-holds")
     assert double_holders(values) == []
-    assert slowest < 10, f"a taker waited {slowest:.1f} s to be told"
+    assert slowest < 5, f"a taker waited {slowest:.1f} s to be told"
 
 
 async def test_the_checker_finds_a_planted_double(shelter: Shelter) -> None:
@@ -263,11 +267,27 @@ def planted(values: list[bytes], without: int) -> list[bytes]:
     ]
 
 
-async def take(shelter: Shelter, unit: str, number: int) -> httpx.Response:
-    return await shelter.post(f"outreach-{number}", "/holds", {"unit_id": unit, "minutes": 30})
+Taken = dict[str, Any] | str
+"""A hold, or the name of the problem."""
 
 
-async def timed(answer: Awaitable[httpx.Response]) -> tuple[httpx.Response, float]:
+async def take(shelter: Shelter, unit: str, number: int) -> Taken:
+    answer = await shelter.post(f"outreach-{number}", "/holds", {"unit_id": unit, "minutes": 30})
+    said: dict[str, Any] = answer.json()
+    return said if answer.status_code == 201 else str(said["type"]).removeprefix("/problems/")
+
+
+async def take_directly(database: Database, _: Shelter, unit: str, number: int) -> Taken:
+    caller = Principal("a-client", f"outreach-{number}", frozenset({Scope.HOLDS_WRITE}))
+    try:
+        async with database.transaction() as session:
+            made = await holds.place(session, caller, NewHold(unit_id=unit, minutes=30))
+            return made.model_dump()
+    except Problem as refused:
+        return refused.name
+
+
+async def timed(answer: Awaitable[Taken]) -> tuple[Taken, float]:
     began = asyncio.get_running_loop().time()
     return await answer, asyncio.get_running_loop().time() - began
 

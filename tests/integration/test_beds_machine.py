@@ -55,10 +55,10 @@ class Beds(RuleBasedStateMachine):
         unit = self.model.a_unit(which)
         body = bodies.NewHold(unit_id=unit, beds=beds, minutes=30, referral_id=referral)
         made = self.world.do(lambda session: holds.place(session, principal(holder), body))
-        if self.model.free(unit) < beds:
-            assert made == "no-free-bed"
-        elif self.model.has_most(unit, holder):
+        if self.model.has_most(unit, holder):
             assert made == "too-many-holds"
+        elif self.model.free(unit) < beds:
+            assert made == "no-free-bed"
         else:
             self.model.placed(made, referral)
 
