@@ -181,3 +181,40 @@ async def test_a_log_that_was_cut_is_another_log() -> None:
     assert feed.view.units() == []
     feed.begin()
     assert b'event: reset\ndata: {"reason":"unknown-epoch"}' in wire.take()
+
+
+async def test_a_stream_does_not_outlive_the_access_that_opened_it() -> None:
+    """Who comes back goes on without a gap, and who may not any more is refused."""
+    feed = Feed()
+    feed.begin()
+    wire, _ = feed.join()
+    wire.take()
+    feed.now += 299
+    await feed.hub.beat()
+    assert b"goodbye" not in wire.take()
+    feed.now += 302
+    await feed.hub.beat()
+    assert b'event: goodbye\ndata: {"reason":"ask-again"}' in wire.take()
+    feed.hub.look_after()
+    assert wire.ended == "closed"
+
+
+async def test_what_is_read_while_the_end_is_asked_for_is_no_cut() -> None:
+    """The end was compared with what had been read by the time that the answer came: a healthy log was begun anew."""
+    feed = Feed()
+    following = Following("127.0.0.1:1", feed.view, feed.hub, RHYTHM)
+
+    class Racing(Ends):
+        def __init__(self) -> None:
+            self.asked = 0
+
+        async def now(self) -> dict[int, int]:
+            self.asked += 1
+            if self.asked > 1:
+                raise TimeoutError
+            following._next_offset = 1  # a record came between the broker's answer and this task's turn
+            return {0: 0}
+
+    with pytest.raises(TimeoutError):
+        await following._confirming(Racing())
+    assert feed.view.epoch == EPOCH

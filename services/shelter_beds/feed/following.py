@@ -120,10 +120,10 @@ class Following:
     async def _confirming(self, ends: Ends) -> None:
         """Ask where the log ends, and note when all of that has been told; while nobody answers it is not."""
         while True:
-            asked_at = time.monotonic()
+            asked_at, read = time.monotonic(), self._next_offset  # what is read meanwhile may be newer than the answer
             async with asyncio.timeout(ANSWERED_WITHIN):  # aiokafka asks on and on while nobody is there
                 end = (await ends.now())[0]
-            if end < self._next_offset:
+            if end < read:
                 self._cut()
             while self._view.next_offset < end:
                 self._moved.clear()

@@ -26,13 +26,16 @@ NOWHERE: Final = -2
 class Reader:
     """One connection: what it wants, up to where it was told, and since when it has something that it does not take."""
 
-    __slots__ = ("asked", "came_at", "hello", "leaving_at", "offset", "transport", "untaken_since", "wanted")
+    __slots__ = ("asked", "came_at", "hello", "leaving_at", "offset", "transport", "untaken_since", "until", "wanted")
 
-    def __init__(self, transport: asyncio.Transport, wanted: Filter, asked: str | None, now: float) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, wanted: Filter, asked: str | None, now: float, until: float
+    ) -> None:
         self.transport = transport
         self.wanted = wanted
         self.asked = asked
         self.came_at = now
+        self.until = until
         self.hello = b""
         self.offset = NOWHERE
         self.untaken_since: float | None = None
@@ -68,7 +71,9 @@ class Hub:
     def join(self, transport: asyncio.Transport, wanted: Filter, asked: str | None) -> Reader:
         """Take a reader in, whose answer has begun; `asked` is up to where it says that it was told."""
         _bound(transport, self._rhythm.send_buffer)
-        reader = Reader(transport, wanted, asked, self._clock())
+        now = self._clock()
+        access_for = random.uniform(*self._rhythm.access_for)  # noqa: S311 - to spread their coming back
+        reader = Reader(transport, wanted, asked, now, now + access_for)
         metrics.CONNECTIONS.inc()
         self._groups.setdefault(wanted, set()).add(reader)
         reader.hello = frames.retry(random.randint(*self._rhythm.retry_between))  # noqa: S311 - to spread them
@@ -120,7 +125,8 @@ class Hub:
             await self._tell(list(group), changes, frame)
 
     async def beat(self) -> None:
-        """Let every reader know that its stream lives, and how fresh it is."""
+        """Let every reader know that its stream lives, and how fresh it is; or that its access is to be looked at."""
+        self._ask_again(self._clock())
         at = self._wall()
         plain = frames.heartbeat(at, self._view.read_to_end_at)
         for some in _in_parts(self._all()):
@@ -131,6 +137,12 @@ class Hub:
             )
             metrics.FRAMES.labels("heartbeat").inc(taken)
             await asyncio.sleep(0)
+
+    def _ask_again(self, now: float) -> None:
+        """Part with those that came long ago: what was taken away since then opens nothing any more."""
+        for reader in self._all():
+            if now >= reader.until and reader.leaving_at is None:
+                self._say_goodbye(reader, "ask-again", now)
 
     def look_after(self) -> None:
         """See to those that have not taken what was written to them: go on with them, or leave them."""

@@ -10,6 +10,7 @@ BEFORE_ALL: Final = float("-inf")
 class Rhythm:
     """Seconds, but for `retry_between` (milliseconds) and `send_buffer` (bytes that the kernel keeps for a reader).
 
+    A reader must show its access again after `access_for`, another value for each: it comes back with what it has then.
     A reader may leave what was sent to it untaken for `patience`, and has `farewell` to take the reason why it is left.
     """
 
@@ -18,6 +19,7 @@ class Rhythm:
     looked_after_every: float = 0.25
     patience: float = 10.0
     farewell: float = 1.0
+    access_for: tuple[float, float] = (300.0, 600.0)
     retry_between: tuple[int, int] = (500, 4000)
     send_buffer: int = 65536
 
