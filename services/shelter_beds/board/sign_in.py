@@ -8,12 +8,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from services.kit.auth import public, signed_in
+from services.kit.auth import public
 from services.kit.problems import Problem
 from services.shelter_beds.board import pages
 from services.shelter_beds.board.attempts import WINDOW_SECONDS, Attempts
 from services.shelter_beds.board.session import Session
-from services.shelter_beds.board.sessions import CookieSessions, Visitor
+from services.shelter_beds.board.sessions import CookieSessions, check_form
 
 router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
 
@@ -55,19 +55,19 @@ async def sign_in(
     attempts.forgive(client_id, address)
     if principal.organization is None:
         return _form(request, after(next), "no_organization", 403)
-    answer = pages.to(after(next))
-    sessions.begin(answer, Session.begun(principal, client_secret.strip(), sessions.clock()))
-    return answer
+    request.state.session = Session.begun(principal, client_secret.strip(), sessions.clock())
+    return pages.to(after(next))
 
 
-@router.post("/sign-out")
-async def sign_out(request: Request, visitor: Annotated[Visitor, signed_in()]) -> Response:
-    """End the session."""
-    del visitor
+@router.post("/sign-out", dependencies=[public()])
+async def sign_out(request: Request) -> Response:
+    """End the session, also while governance can't be asked whether its credential still counts."""
     sessions: CookieSessions = request.app.state.sessions
-    answer = pages.to(pages.SIGN_IN)
-    sessions.end(answer)
-    return answer
+    session = sessions.opened(request)
+    if session is not None:
+        await check_form(request, session.csrf)
+    request.state.session = None
+    return pages.to(pages.SIGN_IN)
 
 
 @router.get("/static/{name}", dependencies=[public()])
