@@ -1,5 +1,6 @@
 """Signing in to the board: who comes in, for how long, and what a failure of governance never widens."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
@@ -176,3 +177,13 @@ async def test_pages_let_nothing_in_from_elsewhere(board: Board) -> None:
         style = await browser.get("/static/board.css")
         assert (style.status_code, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
         assert (await browser.get("/static/app.py")).status_code == 404
+
+
+async def test_only_what_its_address_names_by_its_hash_is_kept_for_ever(board: Board) -> None:
+    async with board.browser() as browser:
+        named = re.findall(r'"(/static/[^"]+)"', (await browser.get("/sign-in")).text)
+        assert named
+        for address in named:
+            assert "immutable" in (await browser.http.get(address)).headers["cache-control"]
+        for address in ("/static/ticking.js", "/static/live.js?v=000000000000"):
+            assert (await browser.http.get(address)).headers["cache-control"] == "no-cache"

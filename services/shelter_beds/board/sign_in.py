@@ -71,14 +71,15 @@ async def sign_out(request: Request) -> Response:
 
 
 @router.get("/static/{name}", dependencies=[public()])
-async def static(name: str) -> Response:
-    """Serve what pages are made of; the address changes with the content, so it may be kept for ever."""
+async def static(name: str, v: str = "") -> Response:
+    """Serve what pages are made of; only what an address with its hash names may be kept for ever."""
     try:
-        content, _ = pages.static_file(name)
+        content, version = pages.static_file(name)
     except KeyError:
         raise Problem("not-found") from None
-    kept = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=pages.STATIC[name], headers=kept)
+    kept = "public, max-age=31536000, immutable" if v == version else "no-cache"
+    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=pages.STATIC[name], headers=headers)
 
 
 def after(asked: str) -> str:
