@@ -91,7 +91,7 @@ class CookieSessions:
         if session is None or session.is_verified(now):
             return session
         try:
-            principal = await self.credentials.verify(session.client_id, session.client_secret)
+            principal = await self.credentials.confirm(session.client_id, session.client_secret)
         except DependencyDown:
             if session.is_readable(now):
                 return session
