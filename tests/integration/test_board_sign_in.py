@@ -60,7 +60,8 @@ async def test_over_tls_the_cookie_goes_over_nothing_else(board: Board) -> None:
 
 async def test_a_session_reads_the_api_and_writes_nothing_there(board: Board) -> None:
     async with board.visitor(OUTREACH, frozenset({Scope.BEDS_READ, Scope.HOLDS_WRITE})) as browser:
-        assert (await browser.get("/availability")).status_code == 200
+        read = await browser.get("/availability")
+        assert (read.status_code, read.headers["cache-control"]) == (200, "no-store")
         refused = await browser.http.post("/holds", json={"unit_id": "any", "minutes": 5})
         assert (refused.status_code, refused.json()["type"]) == (401, "/problems/unauthenticated")
     async with board.visitor("others", frozenset({Scope.HOLDS_WRITE})) as browser:
@@ -95,12 +96,23 @@ async def test_what_is_refused_is_said_in_words(board: Board) -> None:
         wrong = await browser.sign_in(credential | {"client_secret": "wrong"})
         assert (wrong.status_code, "no son correctos" in wrong.text) == (401, True)
         assert "wrong" not in wrong.text
+        assert f'value="{credential["client_id"]}"' in wrong.text
         administrator = await browser.sign_in(board.others.credential(None))
         assert (administrator.status_code, "ninguna organización" in administrator.text) == (403, True)
         unchecked = await browser.http.post("/sign-in", data=credential | {"check": "another"})
         assert (unchecked.status_code, "threshold" in unchecked.cookies) == (200, False)
         board.others.down.add("governance")
         assert (await browser.sign_in(credential)).status_code == 503
+
+
+async def test_a_cookie_that_we_did_not_make_is_not_sent_back(board: Board) -> None:
+    async with board.browser(cookie=r'sign-in="x\073 Domain=evil.example\073 a=b"') as browser:
+        form = await browser.http.get("/sign-in")
+        assert "evil" not in form.text + str(form.headers)
+        made = SimpleCookie(form.headers["set-cookie"])["sign-in"].value
+        assert f'name="check" value="{made}"' in form.text
+        kept = await browser.http.get("/sign-in", headers={"cookie": f"sign-in={made}"})
+        assert SimpleCookie(kept.headers["set-cookie"])["sign-in"].value == made
 
 
 async def test_secrets_can_t_be_tried_without_end(board: Board) -> None:

@@ -55,6 +55,7 @@ class CookieSessions:
 
     async def reader(self, request: Request) -> Principal | None:
         """Return whom a session stands for when it only reads; Problem 503 when that can't be known any more."""
+        request.state.is_personal = True
         session = await self._verified(request)
         return session.principal if session else None
 
@@ -103,7 +104,10 @@ class CookieSessions:
 
 
 class CookieFollower:
-    """ASGI middleware: writes the cookie as `request.state.session` says, if anything: None ends it."""
+    """ASGI middleware: writes the cookie as `request.state.session` says, if anything: None ends it.
+
+    What a session reads of the API is kept by no browser: the next to use it may be somebody else.
+    """
 
     def __init__(self, app: ASGIApp, sessions: CookieSessions) -> None:
         self.app = app
@@ -117,8 +121,12 @@ class CookieFollower:
         state = scope.setdefault("state", {})
 
         async def following(message: Message) -> None:
-            if message["type"] == "http.response.start" and "session" in state:
-                self.sessions.write(MutableHeaders(scope=message), state["session"])
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "session" in state:
+                    self.sessions.write(headers, state["session"])
+                if "is_personal" in state:
+                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self.app(scope, receive, following)

@@ -21,6 +21,7 @@ BOARD: Final = "/board"
 CHECK_COOKIE: Final = "sign-in"
 CHECK_SECONDS: Final = 3600
 LONGEST: Final = 256
+_CHECK: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 _OURS: Final = re.compile(r"/board(/[A-Za-z0-9_-]+)*(\?[A-Za-z0-9_.~=&%+,-]*)?", re.ASCII)
 Text = Annotated[str, Form(max_length=LONGEST)]
 
@@ -42,16 +43,16 @@ async def sign_in(
     """Take a credential, have governance confirm it, and begin a session."""
     sessions: CookieSessions = request.app.state.sessions
     attempts: Attempts = request.app.state.attempts
-    if not check or not hmac.compare_digest(check.encode(), request.cookies.get(CHECK_COOKIE, "").encode()):
+    if not check or not hmac.compare_digest(check.encode(), _check_of(request).encode()):
         return _form(request, after(next), "stale")
     address = request.client.host if request.client else ""
     if not attempts.allow(client_id, address, sessions.clock()):
-        answer = _form(request, after(next), "too_many", 429)
+        answer = _form(request, after(next), "too_many", 429, client_id)
         answer.headers["Retry-After"] = str(WINDOW_SECONDS)
         return answer
     principal = await sessions.credentials.verify(client_id.strip(), client_secret.strip())
     if principal is None:
-        return _form(request, after(next), "refused", 401)
+        return _form(request, after(next), "refused", 401, client_id)
     attempts.forgive(client_id, address)
     if principal.organization is None:
         return _form(request, after(next), "no_organization", 403)
@@ -87,9 +88,17 @@ def after(asked: str) -> str:
     return asked if _OURS.fullmatch(asked) else BOARD
 
 
-def _form(request: Request, next_: str, fault: str = "", status: int = 200) -> Response:
-    check = request.cookies.get(CHECK_COOKIE) or secrets.token_urlsafe(16)
-    answer = pages.render(request, "sign_in.html", None, status, next=next_, check=check, fault=fault)
+def _check_of(request: Request) -> str:
+    """Return what the form must send too; "" for a cookie that we did not make, of which nothing is sent back."""
+    found = request.cookies.get(CHECK_COOKIE, "")
+    return found if _CHECK.fullmatch(found) else ""
+
+
+def _form(request: Request, next_: str, fault: str = "", status: int = 200, client_id: str = "") -> Response:
+    check = _check_of(request) or secrets.token_urlsafe(16)
+    answer = pages.render(
+        request, "sign_in.html", None, status, next=next_, check=check, fault=fault, client_id=client_id.strip()
+    )
     sessions: CookieSessions = request.app.state.sessions
     secure = "; Secure" if sessions.secure else ""
     attributes = f"Max-Age={CHECK_SECONDS}; Path={pages.SIGN_IN}; HttpOnly; SameSite=Lax{secure}"
