@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from services.kit.database import Database
 from services.shelter_beds import holds
@@ -15,6 +16,7 @@ from tests.support.board import REFERRED, Board, Browser, held, running_board
 from tests.support.shelter import OUTREACH
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 ONCE = re.compile(r'name="once" value="([^"]+)"')
 
 
@@ -68,6 +70,20 @@ async def test_a_referral_that_may_have_been_sent_is_sent_again_without_harm(
         assert typed in unknown.text
     assert (await navigator.post(f"{address}/refer", **REFERRED, once=once[0])).headers["location"] == address
     assert len(board.others.referred) == before + 1
+
+
+async def test_while_a_hold_can_t_be_read_what_was_typed_is_kept(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    page = (await navigator.get(f"{address}/refer")).text
+    state, own = board.shelter.app.state, board.shelter.app.state.database
+    state.database = Database(SecretStr("postgresql+psycopg://nobody@/nothing?host=/nowhere"))
+    away = await navigator.http.post(f"{address}/refer", data=dict(HIDDEN.findall(page)) | REFERRED)
+    state.database = own
+    assert (away.status_code, "not known whether the referral was sent" in away.text) == (503, True)
+    kept = dict(HIDDEN.findall(away.text.split("<main")[1]))
+    assert kept == dict(HIDDEN.findall(page.split("<main")[1])) | REFERRED | {"accessible": ""}
+    assert (await navigator.http.post(f"{address}/refer", data=kept)).headers["location"] == address
+    assert board.others.referred[-1]["members"][0]["client_id"] == REFERRED["client_id"]
 
 
 async def test_a_form_that_was_sent_with_other_values_says_so(board: Board, navigator: Browser) -> None:

@@ -5,7 +5,6 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from schemas.codes import ProjectType
@@ -59,14 +58,18 @@ async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
     When an answer is lost the referral may have been made: the form comes again with its key, so that sending it once
     more refers nobody twice.
     """
-    hold, unit = await holding.own(request, hold_id, visitor)
-    if hold.referral_id is not None:
-        return pages.to(f"/board/holds/{hold_id}")
     form = await request.form()
+    typed = {name: text(form, name) for name in FIELDS}
     once = text(form, "once") or random_id()
     try:
+        hold, unit = await holding.own(request, hold_id, visitor)
+    except Database.away:  # and nothing is known of the hold: a form that only keeps what was typed
+        return pages.render(request, "refer_again.html", visitor, 503, typed=typed, once=once)
+    if hold.referral_id is not None:
+        return pages.to(f"/board/holds/{hold_id}")
+    try:
         answer = await asking.call(
-            request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, form), key=once
+            request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, typed), key=once
         )
         if answer.is_success:
             return pages.to(await _ended(request, visitor, hold_id, str(answer.json()["id"])))
@@ -76,7 +79,6 @@ async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
         problem = asking.problem_of(answer)
         faults, status = pages.faults(_words(request), problem), answer.status_code
         once = random_id() if problem.name == "idempotency-key-reused" else once
-    typed = {name: text(form, name) for name in FIELDS}
     return await _form(request, visitor, hold, unit, typed, faults, status, once)
 
 
@@ -114,8 +116,7 @@ def _words(request: Request) -> language.Catalogue:
     return language.catalogue(language.chosen(request))
 
 
-def _body(hold: Hold, unit: Unit, form: FormData) -> dict[str, Any]:
-    typed = {name: text(form, name) for name in FIELDS}
+def _body(hold: Hold, unit: Unit, typed: dict[str, str]) -> dict[str, Any]:
     identity = {name: typed[name] for name in ("first_name", "last_name", "dob") if typed[name]}
     size = typed["household_size"]
     return {
