@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -11,15 +10,11 @@ from pydantic import SecretStr
 from services.kit.database import Database
 from services.kit.problems import Fault, Problem
 from tests.conftest import Databases
-from tests.support.board import CLIENT, Board, Browser, running_board
+from tests.support.board import CLIENT, REFERRED, Board, Browser, held, running_board
 from tests.support.governance import is_problem
 from tests.support.shelter import OTHER, OUTREACH, SHELTER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-REFERRED = {
-    "client_id": CLIENT, "first_name": "Canary-Rosa", "last_name": "", "dob": "1988-04-17", "household_size": "2",
-    "call_back": "night-team", "pets": "true",
-}  # fmt: skip
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -39,14 +34,6 @@ async def navigator(board: Board) -> AsyncIterator[Browser]:
 async def shelter(board: Board) -> AsyncIterator[Browser]:
     async with board.visitor(SHELTER) as browser:
         yield browser
-
-
-async def held(board: Board, browser: Browser, **said: Any) -> tuple[str, str]:
-    """Hold a bed by the pages; returns the unit and the hold's address."""
-    unit = await board.shelter.unit(3, **said)
-    placed = await browser.post(f"/board/units/{unit}/hold", beds="2", minutes="30", once=unit)
-    assert placed.status_code == 303, placed.text
-    return unit, placed.headers["location"]
 
 
 def card(page: str, unit: str) -> str:

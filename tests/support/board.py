@@ -29,6 +29,10 @@ CONTACTS = [
     {"id": "night-team", "name": "Night team", "phone": "+1 555 0177", "email": None, "languages": ["en"]},
 ]
 CLIENT = "client-0123456789abcdef"
+REFERRED = {
+    "client_id": CLIENT, "first_name": "Canary-Rosa", "last_name": "", "dob": "1988-04-17", "household_size": "2",
+    "call_back": "night-team", "pets": "true",
+}  # fmt: skip
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -39,9 +43,11 @@ class Others:
     community: Community
     ahead: float = 0.0  # seconds by which their clock, and the board's, is ahead
     down: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)  # does what it is asked, and its answer is lost
     secrets: dict[tuple[str, str], Principal] = field(default_factory=dict)
     asked: int = 0
     referred: list[dict[str, Any]] = field(default_factory=list)
+    keys: dict[str, int] = field(default_factory=dict)  # which referral was made with an Idempotency-Key
     refusing: Problem | None = None
     crossing: dict[str, Any] = field(default_factory=dict)
     status: str = "requested"
@@ -91,8 +97,13 @@ class Others:
         ) -> dict[str, Any]:
             if self.refusing:
                 raise self.refusing
-            self.referred.append({"by": caller.organization, **(await request.json())})
-            return {"id": f"referral-{len(self.referred)}", "status": "requested"}
+            wanted = {"by": caller.organization, **(await request.json())}
+            number = self.keys.setdefault(request.headers["idempotency-key"], len(self.referred))
+            if number == len(self.referred):
+                self.referred.append(wanted)
+            if self.referred[number] != wanted:
+                raise Problem("idempotency-key-reused")
+            return {"id": f"referral-{number + 1}", "status": "requested"}
 
         @router.get("/referrals/{referral_id}")
         async def read(
@@ -116,7 +127,10 @@ class _Line:
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._name in self._others.down:
             raise httpx.ConnectError("down")
-        return await self._transport.handle_async_request(request)
+        answer = await self._transport.handle_async_request(request)
+        if self._name in self._others.deaf:
+            raise httpx.ReadTimeout("lost")
+        return answer
 
 
 @dataclass
@@ -186,6 +200,14 @@ class Browser:
         await self.http.get("/sign-in")
         check = {"check": self.http.cookies.get("sign-in") or ""}
         return await self.http.post("/sign-in", data=check | credential | fields)
+
+
+async def held(board: Board, browser: Browser, **said: Any) -> tuple[str, str]:
+    """Hold a bed by the pages; returns the unit and the hold's address."""
+    unit = await board.shelter.unit(3, **said)
+    placed = await browser.post(f"/board/units/{unit}/hold", beds="2", minutes="30", once=unit)
+    assert placed.status_code == 303, placed.text
+    return unit, placed.headers["location"]
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.kit import keys
 from services.kit.auth import Principal, Scope
-from services.shelter_beds.board.attempts import PER_ADDRESS, PER_CLIENT, WINDOW_SECONDS, Attempts
+from services.shelter_beds.board.attempts import MOST_NAMES, PER_ADDRESS, PER_CLIENT, WINDOW_SECONDS, Attempts
 from services.shelter_beds.board.session import LASTS_SECONDS, READABLE_SECONDS, VERIFIED_SECONDS, Seal, Session
 from services.shelter_beds.board.sign_in import after
 
@@ -79,6 +79,23 @@ def test_attempts_are_counted_by_client_and_by_address() -> None:
     assert attempts.allow("a", "1.1.1.1", NOW + WINDOW_SECONDS)
     allowed = [attempts.allow(f"c{number}", "2.2.2.2", NOW) for number in range(PER_ADDRESS + 1)]
     assert allowed == [True] * PER_ADDRESS + [False]
+
+
+def test_no_address_keeps_others_from_signing_in() -> None:
+    attempts = Attempts()
+    allowed = sum(attempts.allow(f"{number}", "6.6.6.6", NOW) for number in range(MOST_NAMES + 1))
+    assert (allowed, len(attempts)) == (PER_ADDRESS, 1 + PER_ADDRESS), "what is refused leaves no trace"
+    assert attempts.allow("laptop", "1.1.1.1", NOW)
+    flood = MOST_NAMES + 2
+    assert all(attempts.allow(f"{number}", f"7.7.{number // 250}.{number % 250}", NOW) for number in range(flood))
+    assert len(attempts) == MOST_NAMES
+    assert attempts.allow("laptop", "1.1.1.1", NOW)
+
+
+def test_a_client_id_is_counted_as_governance_is_asked_for_it() -> None:
+    attempts = Attempts()
+    tried = [attempts.allow(f"{' ' * number}a\t", f"1.1.1.{number}", NOW) for number in range(PER_CLIENT + 1)]
+    assert tried == [True] * PER_CLIENT + [False]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Counts failed attempts to sign in, so that nobody can try secrets without end; in this process's memory alone."""
+"""Counts failed attempts to sign in, so that nobody can try secrets without end; in this process's memory alone.
+
+Memory is bounded by forgetting who tried the longest ago: refusing everybody would let anybody lock all others out.
+"""
 
 from collections import deque
 from typing import Final
@@ -9,36 +12,42 @@ PER_ADDRESS: Final = 60  # a shelter's whole staff may come from one address
 MOST_NAMES: Final = 10_000
 
 
+Name = tuple[str, str]
+
+
 class Attempts:
-    """The attempts of the last minutes, by client id and by address."""
+    """The attempts of the last minutes, by address and by client id; who tried last stands last."""
 
     def __init__(self) -> None:
-        self._at: dict[tuple[str, str], deque[float]] = {}
+        self._at: dict[Name, deque[float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._at)
 
     def allow(self, client_id: str, address: str, now: float) -> bool:
-        """Count an attempt; False when there were too many by this client id or from this address."""
-        limits = {("client", client_id): PER_CLIENT, ("address", address): PER_ADDRESS}
-        if len(self._at) >= MOST_NAMES:
-            self._forget(now)
-        allowed = len(self._at) < MOST_NAMES
-        for name, most in limits.items():
-            recent = self._recent(name, now)
-            allowed = allowed and len(recent) < most
-            if allowed:
-                recent.append(now)
-        return allowed
+        """Count an attempt; False, and not counted, when there were too many from this address or by this client id."""
+        limits = zip(_names(client_id, address), (PER_ADDRESS, PER_CLIENT), strict=True)
+        if any(len(self._recent(name, now)) >= most for name, most in limits):
+            return False
+        for name in _names(client_id, address):
+            self._at[name] = recent = self._at.pop(name, deque())
+            recent.append(now)
+        while len(self._at) > MOST_NAMES:
+            del self._at[next(iter(self._at))]
+        return True
 
     def forgive(self, client_id: str, address: str) -> None:
         """Take back the attempt that has just succeeded: a whole shift may sign in with one credential."""
-        for name in (("client", client_id), ("address", address)):
+        for name in _names(client_id, address):
             if self._at.get(name):
                 self._at[name].pop()
 
-    def _recent(self, name: tuple[str, str], now: float) -> deque[float]:
-        recent = self._at.setdefault(name, deque())
+    def _recent(self, name: Name, now: float) -> deque[float]:
+        recent = self._at.get(name, deque())
         while recent and recent[0] <= now - WINDOW_SECONDS:
             recent.popleft()
         return recent
 
-    def _forget(self, now: float) -> None:
-        self._at = {name: at for name, at in self._at.items() if at and at[-1] > now - WINDOW_SECONDS}
+
+def _names(client_id: str, address: str) -> tuple[Name, Name]:
+    return ("address", address), ("client", client_id.strip())

@@ -5,11 +5,11 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from schemas.codes import ProjectType
 from services.kit.auth import Scope, signed_in
+from services.kit.clients import DependencyDown
 from services.kit.database import Database
 from services.kit.keys import random_id
 from services.kit.problems import Problem
@@ -53,27 +53,33 @@ async def ask_referral(request: Request, hold_id: str, visitor: Referrer) -> Res
 
 @router.post("/board/holds/{hold_id}/refer")
 async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
-    """Refer whom the hold is for to its shelter, and let the hold end with the referral."""
-    hold, unit = await holding.own(request, hold_id, visitor)
+    """Refer whom the hold is for to its shelter, and let the hold end with the referral.
+
+    When an answer is lost the referral may have been made: the form comes again with its key, so that sending it once
+    more refers nobody twice.
+    """
+    form = await request.form()
+    typed = {name: text(form, name) for name in FIELDS}
+    once = text(form, "once") or random_id()
+    try:
+        hold, unit = await holding.own(request, hold_id, visitor)
+    except Database.away:  # and nothing is known of the hold: a form that only keeps what was typed
+        return pages.render(request, "refer_again.html", visitor, 503, typed=typed, once=once)
     if hold.referral_id is not None:
         return pages.to(f"/board/holds/{hold_id}")
-    form = await request.form()
-    answer = await asking.call(
-        request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, form), key=text(form, "once")
-    )
-    if not answer.is_success:
-        words = language.catalogue(language.chosen(request))
-        problem = asking.problem_of(answer)
-        typed = {name: text(form, name) for name in FIELDS}
-        return await _form(request, visitor, hold, unit, typed, pages.faults(words, problem), answer.status_code)
-    referral_id = str(answer.json()["id"])
-    database: Database = request.app.state.database
     try:
-        async with database.transaction() as session:
-            await holds.refer(session, visitor.principal, hold_id, referral_id)
-    except Problem:  # the hold has ended meanwhile: the referral stands by itself
-        return pages.to(f"/board/referrals/{quote(referral_id)}")
-    return pages.to(f"/board/holds/{hold_id}")
+        answer = await asking.call(
+            request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, typed), key=once
+        )
+        if answer.is_success:
+            return pages.to(await _ended(request, visitor, hold_id, str(answer.json()["id"])))
+    except (DependencyDown, *Database.away):
+        faults, status = {"": _words(request)("refer.unknown")}, 503
+    else:
+        problem = asking.problem_of(answer)
+        faults, status = pages.faults(_words(request), problem), answer.status_code
+        once = random_id() if problem.name == "idempotency-key-reused" else once
+    return await _form(request, visitor, hold, unit, typed, faults, status, once)
 
 
 @router.get("/board/referrals/{referral_id}")
@@ -85,8 +91,32 @@ async def show_referral(request: Request, referral_id: str, visitor: Originator)
     return pages.render(request, "referral.html", visitor, crossing=found, zone=UTC)
 
 
-def _body(hold: Hold, unit: Unit, form: FormData) -> dict[str, Any]:
-    typed = {name: text(form, name) for name in FIELDS}
+async def _ended(request: Request, visitor: Visitor, hold_id: str, referral_id: str) -> str:
+    """Let a hold be for its referral; returns the address of the page to show."""
+    database: Database = request.app.state.database
+    try:
+        async with database.transaction() as session:
+            await holds.refer(session, visitor.principal, hold_id, referral_id)
+    except Problem:  # the hold has ended meanwhile: the referral stands by itself
+        return f"/board/referrals/{quote(referral_id)}"
+    return f"/board/holds/{hold_id}"
+
+
+async def _contacts(request: Request, visitor: Visitor, chosen: str) -> list[dict[str, Any]]:
+    """Return whom the shelter may call back; while governance is away, who was chosen before."""
+    path = f"/organizations/{visitor.session.organization}"
+    try:
+        answer = await asking.call(request, visitor, "governance", "GET", path)
+    except DependencyDown:
+        return [{"id": chosen, "name": chosen, "phone": None}] if chosen else []
+    return (answer.json().get("contacts") or []) if answer.is_success else []
+
+
+def _words(request: Request) -> language.Catalogue:
+    return language.catalogue(language.chosen(request))
+
+
+def _body(hold: Hold, unit: Unit, typed: dict[str, str]) -> dict[str, Any]:
     identity = {name: typed[name] for name in ("first_name", "last_name", "dob") if typed[name]}
     size = typed["household_size"]
     return {
@@ -118,9 +148,8 @@ async def _form(
     typed: dict[str, str],
     faults: dict[str, str],
     status: int = 200,
+    once: str = "",
 ) -> Response:
-    answer = await asking.call(request, visitor, "governance", "GET", f"/organizations/{visitor.session.organization}")
-    contacts = (answer.json().get("contacts") or []) if answer.is_success else []
     return pages.render(
         request,
         "refer.html",
@@ -128,8 +157,8 @@ async def _form(
         status,
         hold=hold,
         public=saying.shown_to_holders(unit),
-        contacts=contacts,
+        contacts=await _contacts(request, visitor, typed.get("call_back", "")),
         typed=dict.fromkeys(FIELDS, "") | typed,
         faults=faults,
-        once=random_id(),
+        once=once or random_id(),
     )

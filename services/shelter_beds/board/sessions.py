@@ -7,7 +7,6 @@ from typing import Final
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Ambit
 
@@ -56,6 +55,7 @@ class CookieSessions:
 
     async def reader(self, request: Request) -> Principal | None:
         """Return whom a session stands for when it only reads; Problem 503 when that can't be known any more."""
+        request.state.is_personal = True
         session = await self._verified(request)
         return session.principal if session else None
 
@@ -75,26 +75,24 @@ class CookieSessions:
             raise Problem("insufficient-scope", f"One of: {' '.join(sorted(scopes))}.")
         return Visitor(session)
 
-    def begin(self, response: Response, session: Session) -> None:
-        """Let an answer sign its browser in."""
-        self._set(response.headers, self._seal.seal(session), LASTS_SECONDS)
+    def opened(self, request: Request) -> Session | None:
+        """Return the session of a request's cookie, as old as it may be; nobody is asked whether it still counts."""
+        return self._seal.open(request.cookies.get(self.cookie, ""), self.clock())
 
-    def end(self, response: Response) -> None:
-        """Let an answer sign its browser out."""
-        self._set(response.headers, "", 0)
-
-    def write(self, headers: MutableHeaders, session: Session | None, now: float) -> None:
-        """Renew the cookie, or end it for None."""
-        left = 0 if session is None else int(session.issued_at + LASTS_SECONDS - now)
-        self._set(headers, self._seal.seal(session) if session else "", max(left, 0))
+    def write(self, headers: MutableHeaders, session: Session | None) -> None:
+        """Let an answer begin or renew a session in its browser, or end it there for None."""
+        left = 0 if session is None else int(session.issued_at + LASTS_SECONDS - self.clock())
+        value = self._seal.seal(session) if session else ""
+        attributes = f"Max-Age={max(left, 0)}; Path=/; HttpOnly; SameSite=Lax{'; Secure' if self.secure else ''}"
+        headers.append("Set-Cookie", f"{self.cookie}={value}; {attributes}")
 
     async def _verified(self, request: Request) -> Session | None:
         now = self.clock()
-        session = self._seal.open(request.cookies.get(self.cookie, ""), now)
+        session = self.opened(request)
         if session is None or session.is_verified(now):
             return session
         try:
-            principal = await self.credentials.verify(session.client_id, session.client_secret)
+            principal = await self.credentials.confirm(session.client_id, session.client_secret)
         except DependencyDown:
             if session.is_readable(now):
                 return session
@@ -104,13 +102,12 @@ class CookieSessions:
         found: Session | None = request.state.session
         return found
 
-    def _set(self, headers: MutableHeaders, value: str, seconds: int) -> None:
-        attributes = f"Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{'; Secure' if self.secure else ''}"
-        headers.append("Set-Cookie", f"{self.cookie}={value}; {attributes}")
-
 
 class CookieFollower:
-    """ASGI middleware: an answer carries the cookie of a session that was verified again, or has ended."""
+    """ASGI middleware: writes the cookie as `request.state.session` says, if anything: None ends it.
+
+    What a session reads of the API is kept by no browser: the next to use it may be somebody else.
+    """
 
     def __init__(self, app: ASGIApp, sessions: CookieSessions) -> None:
         self.app = app
@@ -124,8 +121,12 @@ class CookieFollower:
         state = scope.setdefault("state", {})
 
         async def following(message: Message) -> None:
-            if message["type"] == "http.response.start" and "session" in state:
-                self.sessions.write(MutableHeaders(scope=message), state["session"], self.sessions.clock())
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "session" in state:
+                    self.sessions.write(headers, state["session"])
+                if "is_personal" in state:
+                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self.app(scope, receive, following)

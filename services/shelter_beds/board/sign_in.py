@@ -8,12 +8,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from services.kit.auth import public, signed_in
+from services.kit.auth import public
 from services.kit.problems import Problem
 from services.shelter_beds.board import pages
 from services.shelter_beds.board.attempts import WINDOW_SECONDS, Attempts
 from services.shelter_beds.board.session import Session
-from services.shelter_beds.board.sessions import CookieSessions, Visitor
+from services.shelter_beds.board.sessions import CookieSessions, check_form
 
 router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
 
@@ -21,6 +21,7 @@ BOARD: Final = "/board"
 CHECK_COOKIE: Final = "sign-in"
 CHECK_SECONDS: Final = 3600
 LONGEST: Final = 256
+_CHECK: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 _OURS: Final = re.compile(r"/board(/[A-Za-z0-9_-]+)*(\?[A-Za-z0-9_.~=&%+,-]*)?", re.ASCII)
 Text = Annotated[str, Form(max_length=LONGEST)]
 
@@ -42,43 +43,44 @@ async def sign_in(
     """Take a credential, have governance confirm it, and begin a session."""
     sessions: CookieSessions = request.app.state.sessions
     attempts: Attempts = request.app.state.attempts
-    if not check or not hmac.compare_digest(check.encode(), request.cookies.get(CHECK_COOKIE, "").encode()):
+    if not check or not hmac.compare_digest(check.encode(), _check_of(request).encode()):
         return _form(request, after(next), "stale")
     address = request.client.host if request.client else ""
     if not attempts.allow(client_id, address, sessions.clock()):
-        answer = _form(request, after(next), "too_many", 429)
+        answer = _form(request, after(next), "too_many", 429, client_id)
         answer.headers["Retry-After"] = str(WINDOW_SECONDS)
         return answer
     principal = await sessions.credentials.verify(client_id.strip(), client_secret.strip())
     if principal is None:
-        return _form(request, after(next), "refused", 401)
+        return _form(request, after(next), "refused", 401, client_id)
     attempts.forgive(client_id, address)
     if principal.organization is None:
         return _form(request, after(next), "no_organization", 403)
-    answer = pages.to(after(next))
-    sessions.begin(answer, Session.begun(principal, client_secret.strip(), sessions.clock()))
-    return answer
+    request.state.session = Session.begun(principal, client_secret.strip(), sessions.clock())
+    return pages.to(after(next))
 
 
-@router.post("/sign-out")
-async def sign_out(request: Request, visitor: Annotated[Visitor, signed_in()]) -> Response:
-    """End the session."""
-    del visitor
+@router.post("/sign-out", dependencies=[public()])
+async def sign_out(request: Request) -> Response:
+    """End the session, also while governance can't be asked whether its credential still counts."""
     sessions: CookieSessions = request.app.state.sessions
-    answer = pages.to(pages.SIGN_IN)
-    sessions.end(answer)
-    return answer
+    session = sessions.opened(request)
+    if session is not None:
+        await check_form(request, session.csrf)
+    request.state.session = None
+    return pages.to(pages.SIGN_IN)
 
 
 @router.get("/static/{name}", dependencies=[public()])
-async def static(name: str) -> Response:
-    """Serve what pages are made of; the address changes with the content, so it may be kept for ever."""
+async def static(name: str, v: str = "") -> Response:
+    """Serve what pages are made of; only what an address with its hash names may be kept for ever."""
     try:
-        content, _ = pages.static_file(name)
+        content, version = pages.static_file(name)
     except KeyError:
         raise Problem("not-found") from None
-    kept = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=pages.STATIC[name], headers=kept)
+    kept = "public, max-age=31536000, immutable" if v == version else "no-cache"
+    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=pages.STATIC[name], headers=headers)
 
 
 def after(asked: str) -> str:
@@ -86,9 +88,17 @@ def after(asked: str) -> str:
     return asked if _OURS.fullmatch(asked) else BOARD
 
 
-def _form(request: Request, next_: str, fault: str = "", status: int = 200) -> Response:
-    check = request.cookies.get(CHECK_COOKIE) or secrets.token_urlsafe(16)
-    answer = pages.render(request, "sign_in.html", None, status, next=next_, check=check, fault=fault)
+def _check_of(request: Request) -> str:
+    """Return what the form must send too; "" for a cookie that we did not make, of which nothing is sent back."""
+    found = request.cookies.get(CHECK_COOKIE, "")
+    return found if _CHECK.fullmatch(found) else ""
+
+
+def _form(request: Request, next_: str, fault: str = "", status: int = 200, client_id: str = "") -> Response:
+    check = _check_of(request) or secrets.token_urlsafe(16)
+    answer = pages.render(
+        request, "sign_in.html", None, status, next=next_, check=check, fault=fault, client_id=client_id.strip()
+    )
     sessions: CookieSessions = request.app.state.sessions
     secure = "; Secure" if sessions.secure else ""
     attributes = f"Max-Age={CHECK_SECONDS}; Path={pages.SIGN_IN}; HttpOnly; SameSite=Lax{secure}"
