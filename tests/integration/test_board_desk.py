@@ -119,4 +119,7 @@ async def test_another_unit_is_a_link_and_no_number_is_pressed_by_enter(board: B
     assert "<select" not in page
     first = re.search(r'class="census">.*?(<button[^>]*>)', page, re.DOTALL)
     assert first is not None
-    assert first[1].endswith("disabled hidden>")
+    assert first[1] == '<button name="available" value="" hidden>'
+    nothing = await shelter.post(f"/board/desk/{unit}/census", available="")
+    assert (nothing.status_code, "Nothing was counted yet" in nothing.text) == (422, True)
+    assert await board.shelter.counts(unit) == (3, 0, 0, 0)

@@ -39,6 +39,8 @@ async def say(request: Request, unit_id: str, visitor: Shelter) -> Response:
     form = await request.form()
 
     async def change(session: AsyncSession) -> str:
+        if not text(form, "available"):
+            raise invalid_body("number", "must be pressed")
         said = {
             "available": text(form, "available"),
             "as_of": await kit_database.now(session),
