@@ -134,8 +134,10 @@ async def test_beds_behind_a_closed_door_are_said_apart(board: Board, navigator:
     opens, closes = (f"{now + timedelta(hours=hours):%H:00}" for hours in (2, 4))
     await board.shelter.unit(2, area=area, time_zone="UTC")
     await board.shelter.unit(5, area=area, time_zone="UTC", intake_from=opens, intake_until=closes)
+    await board.shelter.unit(3, area=area, shown="yes_no")
     summary = plain((await navigator.get("/board", area=area)).text)
-    assert "2 beds free 1 of 2 units with room now · 5 more where intake is closed" in summary
+    words = "2 of 3 units with room now, 1 of them gives no number · 5 more where intake is closed"
+    assert f"2 beds free {words}" in summary
 
 
 async def test_a_season_closes_on_the_day_after_its_last(board: Board, navigator: Browser) -> None:

@@ -76,10 +76,12 @@ def _found(request: Request) -> dict[str, Any]:
 def _totals(shown: list[cards.Card]) -> dict[str, int]:
     """Sum up: beds that somebody can come to now, and apart from them those whose intake is closed."""
     having = [card for card in shown if card.unit.open]
+    open_now = [card.unit.available for card in having if not card.is_shut]
     return {
         "units": len(shown),
-        "open": sum(not card.is_shut for card in having),
-        "free": sum(card.unit.available or 0 for card in having if not card.is_shut),
+        "open": len(open_now),
+        "free": sum(available or 0 for available in open_now),
+        "yes": open_now.count(None),
         "shut": sum(card.unit.available or 0 for card in having if card.is_shut),
     }
 
