@@ -91,7 +91,8 @@ async def test_find_hold_and_the_desk_by_keyboard_alone(town: Night) -> None:
         await page.goto(f"{town.address}/board/desk?unit={town.units['Harbor Rooms']}")
         await tab_to(page, "8")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".done")).to_contain_text("8 beds free")
+        await expect(page.locator(".done")).to_contain_text("is on the board")
+        await expect(page.locator(".now .count")).to_have_text("8")
         await tab_to(page, "door_code")
         await page.keyboard.type(code.lower())
         await page.keyboard.press("Enter")
@@ -111,7 +112,10 @@ async def test_it_works_without_javascript(town: Night) -> None:
         await page.get_by_role("button", name="Send the referral").click()
         assert "has: identity, household" in await page.locator(".crossing").inner_text()
         await page.get_by_role("link", name="Refresh this page").click()
-        await page.get_by_role("button", name="Give the bed back").click()
+        give_back = page.get_by_role("button", name="Yes, give back")
+        await expect(give_back).to_be_hidden()
+        await page.locator("summary", has_text="Give the bed back").click()
+        await give_back.click()
         assert "You gave the beds back" in await page.locator(".ticket").inner_text()
 
 
@@ -127,7 +131,7 @@ async def test_a_change_arrives_without_a_reload_and_is_announced_once(town: Nig
             await expect(page.locator(f"#unit-{unit} .number b")).to_have_text(str(free))
         await expect(page.locator("#summary b")).to_have_text("4 beds free")
         assert await focused(page) == f"Ask for a hold {name}" or await focused(page) == f"Hold {name}"
-        await expect(page.get_by_role("status")).to_have_text(f"1 unit changed: {name}: 4 free", timeout=15_000)
+        await expect(page.locator("#announcement")).to_have_text(f"1 unit changed: {name}: 4 free", timeout=15_000)
         shown = await page.locator(f"#unit-{unit} article").inner_html()
         assert await page.evaluate("window.kept"), "then the page was loaded again"
         await page.reload()
@@ -141,6 +145,10 @@ async def test_a_unit_comes_and_goes_as_the_filter_says(town: Night) -> None:
         await expect(page.locator("#connection")).to_have_class(re.compile("live"))
         await say(town, unit, 0)
         await expect(page.locator("#empty")).to_be_visible()
+        await expect(page.locator("#summary")).to_contain_text("0 beds free")
+        await expect(page.locator("#summary")).to_contain_text("0 of 0 units")
+        gone = "1 unit changed: Lantern Youth Loft: not in this list any more"
+        await expect(page.locator("#announcement")).to_have_text(gone, timeout=15_000)
         await say(town, unit, 3)
         await expect(page.locator(f"#unit-{unit} .number b")).to_have_text("3")
         await expect(page.locator("#empty")).to_be_hidden()
@@ -167,6 +175,43 @@ async def test_a_board_whose_session_is_over_says_so(town: Night) -> None:
         await page.context.clear_cookies()
         await say(town, town.units["Bridge Recovery Beds"], 1)
         await expect(page.locator("#connection")).to_have_text(re.compile(r"signed out, not live since \d\d:\d\d"))
+        await expect(page.locator("#connection-said")).to_contain_text("signed out")
+        await page.get_by_role("link", name="Sign in again").click()
+        await expect(page).to_have_url(f"{town.address}/sign-in?next=%2Fboard")
+
+
+async def test_a_wall_whose_feed_is_refused_says_that_it_is_signed_out(town: Night) -> None:
+    async with town.page(town.outreach, **SCREENS["by day"]) as page:
+        await page.route("**/feed?*", lambda route: route.fulfill(status=401))
+        await page.route("**/board/cards?*", lambda route: route.fulfill(status=401))
+        await page.goto(f"{town.address}/board?view=wall")
+        await expect(page.locator("#connection")).to_contain_text("signed out, not live since")
+        opacity = "getComputedStyle(document.querySelector('.number')).opacity"
+        assert float(await page.evaluate(opacity)) < 1, "numbers of a wall that is not live are dim"
+
+
+async def test_a_board_is_as_fresh_as_what_was_read(town: Night) -> None:
+    """A snapshot that is made while the log is away is no news: only how far the log was read tells."""
+    long_ago, now = moment(-600), moment()
+    frames = f'event: snapshot\ndata: {{"at":"{now}","items":[]}}\n\n'
+    heartbeat = f'event: heartbeat\ndata: {{"at":"{now}","read_to_end_at":"{long_ago}"}}\n\n'
+    headers = {"content-type": "text/event-stream"}
+    async with town.page(town.outreach, **SCREENS["by day"]) as page:
+        await page.route("**/feed?*", lambda route: route.fulfill(headers=headers, body=heartbeat + frames))
+        await page.goto(f"{town.address}/board")
+        await expect(page.locator("#connection")).to_contain_text("not live since")
+
+
+async def test_own_holds_follow(town: Night) -> None:
+    unit = await town.board.shelter.unit(4, SHELTER, name="Own House")
+    async with town.page(town.outreach, **SCREENS["by day"]) as page:
+        await page.goto(f"{town.address}/board")
+        await expect(page.locator("#connection")).to_have_class(re.compile("live"))
+        hold = await town.board.shelter.hold(unit)
+        await expect(page.locator("#own")).to_contain_text(hold["door_code"])
+        shelter = town.board.shelter
+        await shelter.http.delete(f"/holds/{hold['id']}", headers=shelter.headers(SHELTER))
+        await expect(page.locator("#own")).not_to_contain_text(hold["door_code"])
 
 
 async def test_the_shelters_answer_shows_up_at_the_holder(town: Night) -> None:
@@ -177,19 +222,7 @@ async def test_the_shelters_answer_shows_up_at_the_holder(town: Night) -> None:
         await expect(page.locator(".ticket")).to_contain_text("has not answered yet")
         await town.board.shelter.post(SHELTER, f"/holds/{hold['id']}/answer", {"accept": True})
         await expect(page.locator(".ticket")).to_contain_text("Say this code at the door")
-        await expect(page.get_by_role("status")).to_contain_text("Say this code at the door")
-
-
-async def test_a_request_shows_up_at_the_desk(town: Night) -> None:
-    unit = await town.board.shelter.unit(4, SHELTER, name="Knock House", hold_policy="request")
-    async with town.page(town.shelter, **SCREENS["by day"]) as page:
-        await page.clock.install()
-        await page.goto(f"{town.address}/board/desk?unit={unit}")
-        await town.board.shelter.hold(unit)
-        await page.clock.fast_forward(11_000)
-        await expect(page.get_by_role("status").last).to_have_text("1 request waits for your answer")
-        await page.get_by_role("button", name="Yes, hold").click()
-        await expect(page.locator(".done")).to_contain_text("The hold is placed")
+        await expect(page.locator("#state")).to_contain_text("Say this code at the door")
 
 
 async def test_ages_are_said_alike_by_page_and_script(town: Night) -> None:

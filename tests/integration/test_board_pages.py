@@ -1,7 +1,8 @@
-"""The board's pages without JavaScript: find, hold, refer, and the shelter's desk."""
+"""The board's pages without JavaScript: find, hold and refer."""
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -115,9 +116,27 @@ async def test_a_changed_card_is_the_one_that_a_reload_shows(board: Board, navig
         part = (await navigator.get("/board/cards", unit=unit, view=view)).text
         assert card(part, unit) == card(whole, unit) != ""
         assert card(part, other) == ""
-        summary = re.search(r'<p id="summary".*?</p>', part)
-        assert summary is not None
-        assert summary[0] in whole
+        for once in (r'<p id="summary".*?</p>', *([] if view else [r'<div id="own">.*?</div>'])):
+            found = re.search(once, part, re.DOTALL)
+            assert found is not None, once
+            assert found[0] in whole
+
+
+async def test_beds_behind_a_closed_door_are_said_apart(board: Board, navigator: Browser) -> None:
+    area, now = "Closed Door", datetime.now(UTC)
+    opens, closes = (f"{now + timedelta(hours=hours):%H:00}" for hours in (2, 4))
+    await board.shelter.unit(2, area=area, time_zone="UTC")
+    await board.shelter.unit(5, area=area, time_zone="UTC", intake_from=opens, intake_until=closes)
+    await board.shelter.unit(3, area=area, shown="yes_no")
+    summary = plain((await navigator.get("/board", area=area)).text)
+    words = "2 of 3 units with room now, 1 of them gives no number · 5 more where intake is closed"
+    assert f"2 beds free {words}" in summary
+
+
+async def test_a_season_closes_on_the_day_after_its_last(board: Board, navigator: Browser) -> None:
+    unit = await board.shelter.unit(2, season="seasonal", opens_on="2026-11-01", closes_on="2027-03-31")
+    assert "closes Mar 31" in card((await navigator.get("/board")).text, unit)
+    assert "cierra el 31 mar" in card((await navigator.get("/board", lang="es")).text, unit)
 
 
 async def test_find_hold_and_what_the_holder_can_do(board: Board, navigator: Browser) -> None:
@@ -243,43 +262,3 @@ async def test_while_the_database_is_away_what_the_feed_told_is_shown(board: Boa
 def plain(page: str) -> str:
     """The text of a page, with its white space as one sees it."""
     return re.sub(r"\s+", " ", re.sub(r"\s*;", ";", re.sub(r"<[^>]*>", "", page)))
-
-
-async def test_the_desk_says_how_many_and_answers(board: Board, shelter: Browser) -> None:
-    unit = await board.shelter.unit(9, hold_policy="request", name="Desk House")
-    asked, refused, kept = [await board.shelter.hold(unit) for _ in range(3)]
-    page = (await shelter.get("/board/desk", unit=unit)).text
-    assert "3 requests wait for your answer" in page
-    desk = f"/board/desk/{unit}"
-    assert (await shelter.post(f"{desk}/holds/{asked['id']}/answer", accept="true")).status_code == 303
-    assert (await shelter.post(f"{desk}/holds/{refused['id']}/answer", accept="false")).status_code == 303
-    assert (await shelter.post(f"{desk}/holds/{kept['id']}/answer", accept="true")).status_code == 303
-    said = await shelter.post(f"{desk}/census", available="4")
-    assert await board.shelter.counts(unit) == (4, 2, 3, 0)
-    assert "4 beds free" in (await shelter.get(said.headers["location"])).text
-    await shelter.post(f"{desk}/census", available="4", includes_holds="true")
-    assert await board.shelter.counts(unit) == (2, 2, 5, 0)
-    many = await shelter.post(f"{desk}/census", available="40")
-    assert (many.status_code, 'id="fault-available"' in many.text) == (422, True)
-    wrong = await shelter.post(f"{desk}/check-in", door_code="AMBER-99")
-    assert (wrong.status_code, 'id="fault-door_code"' in wrong.text) == (422, True)
-    heard = asked["door_code"].lower().replace("-", " ")
-    assert (await shelter.post(f"{desk}/check-in", door_code=heard)).status_code == 303
-    assert (await shelter.post(f"{desk}/holds/{kept['id']}/release")).status_code == 303
-    assert await board.shelter.counts(unit) == (3, 0, 6, 0)
-
-
-async def test_a_coordinator_acts_for_the_shelter_that_delegated_to_it_and_for_no_other(board: Board) -> None:
-    delegated, others = await board.shelter.unit(3, delegates=["coordinator"]), await board.shelter.unit(3)
-    hold = await board.shelter.hold(others)
-    async with board.visitor("coordinator") as coordinator:
-        assert "You act for Harbor Shelter" in (await coordinator.get("/board/desk")).text
-        assert (await coordinator.post(f"/board/desk/{delegated}/census", available="1")).status_code == 303
-        for path in (f"{others}/census", f"{others}/check-in", f"{delegated}/holds/{hold['id']}/release"):
-            answer = await coordinator.post(f"/board/desk/{path}", available="1", door_code=hold["door_code"])
-            assert answer.status_code == 404, path
-        assert (await coordinator.get("/board/desk", unit=others)).status_code == 404
-    changes = (await board.shelter.get(SHELTER, f"/units/{delegated}/changes")).json()["items"]
-    assert changes[-1]["organization"] == "coordinator"
-    async with board.visitor("nobody") as nobody:
-        assert "has no unit yet" in (await nobody.get("/board/desk")).text

@@ -35,6 +35,11 @@ class Card:
         return self.intake.changes_at.timestamp() if self.intake and self.intake.changes_at else None
 
     @property
+    def is_shut(self) -> bool:
+        """Whether intake is closed now."""
+        return self.intake is not None and self.intake.state == "closed"
+
+    @property
     def can_be_held(self) -> bool:
         """Whether asking for a bed makes sense now."""
         return self.unit.hold_policy != "none" and self.state in {"free", "assessment_free"}

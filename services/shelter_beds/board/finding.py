@@ -49,7 +49,8 @@ async def changed_cards(
     """
     found = _found(request)
     found["cards"] = [each for each in found["cards"] if each.unit.unit_id in unit]
-    return pages.render(request, "cards.html", visitor, view=view, **found)
+    holds = [] if view in VIEWS else await _own_holds(request, visitor)
+    return pages.render(request, "cards.html", visitor, view=view, holds=holds, **found)
 
 
 def _found(request: Request) -> dict[str, Any]:
@@ -60,10 +61,11 @@ def _found(request: Request) -> dict[str, Any]:
     units = view.units()
     wanted = filters.Wanted.of(request.query_params)
     matching = wanted.of_units(units)
+    shown = cards.cards(matching, sessions.clock())
     return {
         "wanted": wanted,
-        "cards": cards.cards(matching, sessions.clock()),
-        "totals": _totals(matching),
+        "cards": shown,
+        "totals": _totals(shown),
         "areas": filters.areas(units),
         "zone": cards.zone_of(matching or units),
         "has_units": bool(units),
@@ -71,11 +73,16 @@ def _found(request: Request) -> dict[str, Any]:
     }
 
 
-def _totals(units: list[Unit]) -> dict[str, int]:
+def _totals(shown: list[cards.Card]) -> dict[str, int]:
+    """Sum up: beds that somebody can come to now, and apart from them those whose intake is closed."""
+    having = [card for card in shown if card.unit.open]
+    open_now = [card.unit.available for card in having if not card.is_shut]
     return {
-        "units": len(units),
-        "open": sum(unit.open is True for unit in units),
-        "free": sum(unit.available or 0 for unit in units if unit.open),
+        "units": len(shown),
+        "open": len(open_now),
+        "free": sum(available or 0 for available in open_now),
+        "yes": open_now.count(None),
+        "shut": sum(card.unit.available or 0 for card in having if card.is_shut),
     }
 
 

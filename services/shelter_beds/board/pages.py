@@ -24,7 +24,7 @@ from services.shelter_beds.board.sessions import CookieSessions, SignInNeeded, V
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = {"board.css": "text/css", "print.css": "text/css", "icon.svg": "image/svg+xml"} | dict.fromkeys(
-    ("live.js", "follow.js", "ticking.js"), "text/javascript"
+    ("live.js", "follow.js", "connection.js", "ticking.js"), "text/javascript"
 )
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "

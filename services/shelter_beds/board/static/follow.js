@@ -1,25 +1,41 @@
 // Keeps parts of a page up to date: looks at the page again, and takes over each part whose state is another one.
 
-import "./ticking.js";
+import { begun, isSignedOutBy, show } from "./connection.js";
+import { now } from "./ticking.js";
 
 const SOON = 2000; // ms
 const LATER = 10000; // ms
 const OFTEN = 30; // so many looks at first
-const address = document.querySelector("[data-follow]")?.dataset.follow;
+const address = document.querySelector("[data-follow]").dataset.follow;
+
+let heard = begun;
+let state = "as_of"; // not looked again yet
+let isSignedOut = false;
 
 async function look(looks) {
-  const answer = await fetch(address).catch(() => null);
-  if (answer?.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  try {
+    const answer = await fetch(address);
+    isSignedOut = isSignedOutBy(answer);
+    if (isSignedOut || !answer.ok) throw new Error(String(answer.status));
+    take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    [heard, state] = [now(), "live"];
+  } catch {
+    state = "reconnecting";
+  }
+  showConnection();
   setTimeout(look, looks < OFTEN ? SOON : LATER, looks + 1);
 }
 
+const showConnection = () => show(heard, state, isSignedOut, address);
+
 function take(page) {
   for (const part of document.querySelectorAll("[data-state]")) {
-    const now = page.getElementById(part.id);
-    if (!now || now.dataset.state === part.dataset.state) continue;
+    const fresh = page.getElementById(part.id);
+    if (!fresh || fresh.dataset.state === part.dataset.state) continue;
     if (part.contains(document.activeElement)) continue; // nobody at a button is disturbed
-    part.replaceWith(document.adoptNode(now));
+    part.replaceWith(document.adoptNode(fresh));
   }
 }
 
-if (address) setTimeout(look, SOON, 0);
+setInterval(showConnection, 1000);
+setTimeout(look, SOON, 0);

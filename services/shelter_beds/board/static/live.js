@@ -1,37 +1,33 @@
 // Keeps the board up to date: hears from the feed which units changed, and fetches their cards as the server makes them.
 
-import { correct, now, say } from "./ticking.js";
+import { begun, isSignedOutBy, show as showState } from "./connection.js";
+import { correct, say } from "./ticking.js";
 
 const FETCH_EVERY = 2000; // ms; less often when answers are slow, so that many boards can't pull a server down
 const ANNOUNCE_EVERY = 10000; // ms
 const CHECKED_EVERY = 9 * 60 * 1000; // ms; with a new connection the server looks at the session again
-const SILENT_AFTER = 40; // seconds: two heartbeats, and some
+const SIGNED_OUT_EVERY = 15000; // ms; somebody may sign in again beside it
 const MOST_NAMED = 3;
 const MOST_AT_ONCE = 100; // units; their ids stand in the address
 
 const list = document.getElementById("units");
-const connection = document.getElementById("connection");
 const announcement = document.getElementById("announcement");
-const clock = new Intl.DateTimeFormat("en-GB", { timeZone: connection.dataset.zone, hour: "2-digit", minute: "2-digit" });
 
 const waiting = new Map(); // units to fetch, and the version of each that was told
 let changed = new Map();
-let heard = Number(connection.dataset.heard);
+let heard = begun; // until when the server had read all, as far as it told
 let isOpen = null; // not known yet
 let fetching = false;
+let isSummaryDue = false; // a unit left, or the session may be over
 let isBehind = false; // a change was told whose card could not be fetched
 let isSignedOut = false;
 
 function showConnection() {
-  const lost = now() - heard > SILENT_AFTER;
   const isLive = isOpen && !isBehind;
-  const state = isSignedOut ? "signed_out" : lost ? "lost" : isLive ? "live" : isOpen === null ? "as_of" : "reconnecting";
-  const said = say(`live.${state}`, { clock: clock.format(new Date(heard * 1000)) });
-  connection.className = `connection ${isSignedOut ? "lost" : state}`;
-  if (connection.textContent !== said) connection.textContent = said;
+  showState(heard, isLive ? "live" : isOpen === null ? "as_of" : "reconnecting", isSignedOut);
 }
 
-function hear(at, complete = at) {
+function hear(at, complete = null) {
   correct(at);
   if (complete && !isBehind) heard = Date.parse(complete) / 1000;
   isOpen = true;
@@ -62,6 +58,8 @@ function connect() {
     if (source.readyState !== EventSource.CLOSED) return;
     clearTimeout(checked);
     source.close(); // the server refused; the browser would not come back by itself
+    isSummaryDue = true; // its answer tells whether the session is over
+    refresh();
     setTimeout(connect, 5000 + Math.random() * 5000);
   });
 }
@@ -80,8 +78,12 @@ const cardOf = (unit) => [...list.children].find((card) => card.dataset.unit ===
 
 function drop(unit) {
   const card = cardOf(unit);
-  if (card?.contains(document.activeElement)) document.getElementById("main").focus({ preventScroll: true });
-  card?.remove();
+  waiting.delete(unit);
+  if (!card) return;
+  if (card.contains(document.activeElement)) document.getElementById("main").focus({ preventScroll: true });
+  card.remove();
+  changed.set(unit, say("live.gone", { name: card.querySelector("h2").textContent }));
+  isSummaryDue = true;
   showEmpty();
 }
 
@@ -90,25 +92,26 @@ function showEmpty() {
 }
 
 async function refresh() {
-  if (fetching || !waiting.size) return;
+  if (fetching || !(waiting.size || isSummaryDue)) return;
   fetching = true;
+  isSummaryDue = false;
   const asked = new Map([...waiting].slice(0, MOST_AT_ONCE));
   for (const unit of asked.keys()) waiting.delete(unit);
   const began = performance.now();
   try {
     const answer = await fetch(cardsAddress([...asked.keys()]));
-    isSignedOut = answer.status === 401;
-    if (!answer.ok) throw new Error(String(answer.status));
+    isSignedOut = isSignedOutBy(answer);
+    if (isSignedOut || !answer.ok) throw new Error(String(answer.status));
     isBehind = false;
     show(asked, await answer.text());
   } catch {
-    isBehind = true;
+    isBehind = isSummaryDue = true;
     asked.forEach((version, unit) => waiting.has(unit) || waiting.set(unit, version));
   }
   setTimeout(() => {
     fetching = false;
     refresh();
-  }, Math.max(FETCH_EVERY, 10 * (performance.now() - began)));
+  }, Math.max(isSignedOut ? SIGNED_OUT_EVERY : FETCH_EVERY, 10 * (performance.now() - began)));
 }
 
 function cardsAddress(units) {
@@ -120,13 +123,16 @@ function cardsAddress(units) {
 function show(asked, html) {
   const part = new DOMParser().parseFromString(html, "text/html");
   document.getElementById("summary").replaceWith(part.getElementById("summary"));
+  const [own, fresh] = [document, part].map((each) => each.getElementById("own"));
+  if (own && fresh && !own.contains(document.activeElement)) own.replaceWith(fresh);
   for (const [unit, version] of asked) {
     const card = part.getElementById(`unit-${unit}`);
     if (card) put(document.adoptNode(card));
-    else drop(unit);
+    else drop(unit); // the summary that came with it does without it already
     // Another process answered, which has not read so far yet.
     if (card && Number(card.dataset.version) < version && !waiting.has(unit)) waiting.set(unit, version);
   }
+  isSummaryDue = false;
   showEmpty();
 }
 
