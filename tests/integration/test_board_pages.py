@@ -31,12 +31,6 @@ async def navigator(board: Board) -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def shelter(board: Board) -> AsyncIterator[Browser]:
-    async with board.visitor(SHELTER) as browser:
-        yield browser
-
-
 def card(page: str, unit: str) -> str:
     """A unit's card as it stands in a page."""
     found = re.search(rf'<li class="unit [a-z_]+" id="unit-{unit}".*?</article>\s*</li>', page, re.DOTALL)
