@@ -3,14 +3,12 @@
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from unittest.mock import AsyncMock
 
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
 from services.kit.database import Database
-from services.shelter_beds import holds
 from tests.conftest import Databases
 from tests.support.board import REFERRED, Board, Browser, held, running_board
 from tests.support.shelter import OUTREACH
@@ -48,10 +46,14 @@ def an_answer_is_lost(board: Board) -> Iterator[None]:
 
 @contextmanager
 def the_hold_s_database_is_away(board: Board) -> Iterator[None]:
-    del board
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(holds, "refer", AsyncMock(side_effect=Database.away[0]("", {}, Exception())))
-        yield
+    """The server ends the connection on which the hold is to note its referral."""
+    board.shelter.sql(
+        "CREATE FUNCTION hang_up() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'"
+    )
+    board.shelter.sql("CREATE TRIGGER away BEFORE UPDATE OF referral_id ON holds EXECUTE FUNCTION hang_up()")
+    yield
+    board.shelter.sql("DROP FUNCTION hang_up CASCADE")
 
 
 @pytest.mark.parametrize("trouble", [others_are_down, an_answer_is_lost, the_hold_s_database_is_away])
