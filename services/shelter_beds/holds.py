@@ -1,6 +1,7 @@
 """Takes beds for whoever asks, and gives them back: one transaction, one bed, one holder."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -19,7 +20,7 @@ from services.kit.bodies import Writing
 from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
 from services.shelter_beds import bodies, door_codes, saying, store
-from services.shelter_beds.desk import Author, Desk
+from services.shelter_beds.desk import Author, Desk, Withdrawn
 from services.shelter_beds.model import LIVE, EndReason, said_reason
 from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Hold
@@ -138,13 +139,14 @@ async def release_for(session: AsyncSession, ended: Ended) -> None:
     found = await store.holds_for(session, {referral_id for referral_id, _ in ended})
     over = [hold for hold in found if (hold.referral_id, hold.holder) in ended]
     for unit_id, holds in groupby(over, key=attrgetter("unit_id")):
-        desk = await Desk.open(session, unit_id, Author())
-        live = {hold.id for hold in await store.live_holds(session, unit_id)}
-        for hold in holds:
-            if hold.id in live:
-                hold.reason = ended[hold.referral_id or "", hold.holder]
-                await desk.end(hold, "released", HoldReleased)
-        await desk.close()
+        with suppress(Withdrawn):  # since it was looked for; it has no live hold then
+            desk = await Desk.open(session, unit_id, Author())
+            live = {hold.id for hold in await store.live_holds(session, unit_id)}
+            for hold in holds:
+                if hold.id in live:
+                    hold.reason = ended[hold.referral_id or "", hold.holder]
+                    await desk.end(hold, "released", HoldReleased)
+            await desk.close()
 
 
 def view(hold: Hold, organization: str | None) -> bodies.HoldView:

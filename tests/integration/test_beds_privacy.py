@@ -12,8 +12,10 @@ What IS visible, and to whom:
   again, at once to whoever listens; written in it is the hour alone. While more than one bed is free, holds, their
   ends, check-ins and walk-ins are not said at all.
 - A unit to call says nothing of its beds, ever.
-- A request for a hold at a yes_no unit tells no more than yes or no: whoever asks for more beds than are free gets the
-  same answer, and is told neither which beds it has nor, before the shelter has said yes, how many.
+- A request for a hold at a yes_no unit is answered with no more than yes or no: whoever asks for more beds than are
+  free gets the same answer, and is told neither which beds it has nor, before the shelter has said yes, how many. But
+  it takes the beds, and "yes" may become "no" by it: whoever asks for many and watches learns whether there were more.
+  That leaves a request at the shelter's desk, and its author in the unit's history.
 - A census of a yes_no unit shows once an hour that the shelter has counted.
 - `bed-holds`, which only this product's services may read (schemas/topics/bed-holds.yaml), has the holding organization
   and the time of each step, at confidential units too: whoever reads it, and knows which organization referred whom
