@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from services.kit.beside import beside
 from services.kit.control import ControlView, followed
 from services.kit.database import Database
-from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
@@ -63,25 +63,13 @@ async def working(
         await view.began()
         await running.enter_async_context(relay.running())
         await running.enter_async_context(together(*(reader.running() for reader in readers)))
-        await running.enter_async_context(_expiring(database))
+        await running.enter_async_context(beside(_expire(database)))
         yield
 
 
 def _as_written(row: OutboxRow) -> bytes:
     """Return a row's record: a referral's events are not signed."""
     return row.body
-
-
-@asynccontextmanager
-async def _expiring(database: Database) -> AsyncIterator[None]:
-    task = asyncio.create_task(_expire(database))
-    task.add_done_callback(die_if_failed)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _expire(database: Database) -> None:

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit import database, logs
 from services.kit.admission import is_storable
+from services.kit.beside import beside
 from services.kit.broker import Record
 from services.kit.database import Database
-from services.kit.ending import die_if_failed
 from services.kit.outbox import OutboxRow
 from services.kit.reader import DatabaseReader
 from services.kit.relay import Relay
@@ -71,7 +71,7 @@ async def working(settings: DatabaseSettings, database_of_ours: Database) -> Asy
     async with AsyncExitStack() as running:
         await running.enter_async_context(relay.running())
         await running.enter_async_context(reader.running())
-        await running.enter_async_context(_sweeping(database_of_ours))
+        await running.enter_async_context(beside(_sweep(database_of_ours)))
         yield
 
 
@@ -113,18 +113,6 @@ def _ended(value: bytes | None) -> tuple[_Referral, EndReason] | None:
 def _as_written(row: OutboxRow) -> bytes:
     """Return a row's record: what is said of beds is not signed."""
     return row.body
-
-
-@asynccontextmanager
-async def _sweeping(database_of_ours: Database) -> AsyncIterator[None]:
-    task = asyncio.create_task(_sweep(database_of_ours))
-    task.add_done_callback(die_if_failed)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _sweep(database_of_ours: Database) -> None:
