@@ -51,7 +51,7 @@ def compose(
     async def keeping(app: FastAPI) -> AsyncIterator[None]:
         app.state.governance = governance
         try:
-            async with worker.working(settings, database):
+            async with worker.working(settings, database, governance):
                 yield
         finally:
             await governance.close()
