@@ -70,26 +70,6 @@ async def test_a_service_that_stops_says_goodbye_and_does_not_wait_for_its_reade
     await reading.__aexit__(None, None, None)
 
 
-async def test_two_processes_serve_side_by_side(shelter: Shelter) -> None:
-    one, other = shelter.composed(QUICK), shelter.composed(QUICK)
-    headers = shelter.headers(OUTREACH)
-    heard = Listener()
-    async with served(other) as other_url, httpx.AsyncClient(base_url=other_url, trust_env=False) as shelter.http:
-        async with served(one) as url, listening(url, headers) as here, listening(other_url, headers) as there:
-            unit = await shelter.unit(2)
-            await here.knows(unit, available=2)
-            await there.knows(unit, available=2)
-            async with listening(url, headers, heard):
-                await heard.until("snapshot")
-        hold = await shelter.hold(unit)
-        async with listening(other_url, headers, heard):  # a position of the one means the same to the other
-            await heard.knows(unit, available=1, held=1)
-            shelter.sql("UPDATE holds SET expires_at = now() WHERE id = %s", hold["id"])
-            await heard.knows(unit, available=2, held=0)
-        assert heard.names().count("snapshot") == 1
-        assert "reset" not in heard.names()
-
-
 async def test_while_the_broker_is_away_the_feed_says_so_and_then_goes_on(shelter: Shelter) -> None:
     async with (
         served(shelter.composed(QUICK)) as url,
