@@ -13,6 +13,7 @@ from services.kit.database import Database
 from services.kit.service import create_service
 from services.shelter_beds import api, holds_api, worker
 from services.shelter_beds.board import finding, holding, referring, serving, sign_in
+from services.shelter_beds.board.contacts import Contacts
 from services.shelter_beds.board.credentials import Credentials
 from services.shelter_beds.board.session import Seal
 from services.shelter_beds.board.sessions import CookieFollower, CookieSessions
@@ -85,5 +86,6 @@ def _sign_in_to(
     sessions = CookieSessions(Seal.of(settings.assertion_key), credentials, clock, secure=secure)
     app.state.sessions = sessions
     app.state.attempts = Attempts()
+    app.state.contacts = Contacts(clock)
     app.state.delegated = clients
     app.add_middleware(CookieFollower, sessions=sessions)
