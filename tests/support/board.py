@@ -45,6 +45,7 @@ class Others:
     down: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)  # does what it is asked, and its answer is lost
     hung: set[str] = field(default_factory=set)  # takes a request, and never answers
+    unanswered: int = 0
     contacts: list[dict[str, Any]] = field(default_factory=lambda: CONTACTS)
     contacts_asked: int = 0
     secrets: dict[tuple[str, str], Principal] = field(default_factory=dict)
@@ -137,6 +138,7 @@ class _Line:
         if self._name in self._others.down:
             raise httpx.ConnectError("down")
         if self._name in self._others.hung:
+            self._others.unanswered += 1
             await asyncio.Event().wait()
         answer = await self._transport.handle_async_request(request)
         if self._name in self._others.deaf:
