@@ -24,7 +24,7 @@ Either = Annotated[Principal, requires(Scope.HOLDS_WRITE, Scope.BEDS_WRITE)]
 
 @router.post("/holds", status_code=status.HTTP_201_CREATED)
 async def create_hold(body: bodies.NewHold, caller: Holder, once: Once) -> bodies.HoldView:
-    """Hold free beds of a unit; the answer has the code to say at the door."""
+    """Hold free beds of a unit, or ask its shelter for them; the answer has the code to say at the door."""
     return await once(caller, bodies.HoldView, lambda session: holds.place(session, caller, body))
 
 
@@ -74,7 +74,7 @@ async def delete_hold(hold_id: str, request: Request, caller: Either) -> bodies.
 
 @router.post("/holds/{hold_id}/answer")
 async def answer_hold(hold_id: str, body: bodies.HoldAnswer, request: Request, caller: Shelter) -> bodies.HoldView:
-    """Say yes or no to a hold that was asked for."""
+    """Say yes to a hold that was asked for, which takes the beds, or no."""
     async with _database(request).transaction() as session:
         return await holds.answer(session, caller, hold_id, body)
 

@@ -110,6 +110,10 @@ class UnitProfile(Described):
             raise refusal("phone must be given for a unit that is reached by it alone")
         return self
 
+    def must_be_free(self, beds: int) -> int:
+        """How many beds must be free for so many to be had: all, or one where the number of them is not shown."""
+        return beds if self.shown == "counts" else 1
+
     @property
     def zone(self) -> ZoneInfo:
         """The unit's time zone."""

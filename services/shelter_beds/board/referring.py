@@ -48,7 +48,7 @@ SERVICES: Final[dict[int, str]] = {
 async def ask_referral(request: Request, hold_id: str, visitor: Referrer) -> Response:
     """Ask whom the hold is for."""
     hold, unit = await holding.own(request, hold_id, visitor)
-    return await _form(request, visitor, hold, unit, {"household_size": str(hold.beds_told)}, {})
+    return await _form(request, visitor, hold, unit, {"household_size": str(hold.bed_count)}, {})
 
 
 @router.post("/board/holds/{hold_id}/refer")
@@ -133,7 +133,7 @@ def _body(hold: Hold, unit: Unit, typed: dict[str, str]) -> dict[str, Any]:
         "need": {
             "household_type": unit.profile["household_type"],
             "household_size": int(size) if size.isascii() and size.isdigit() else size,
-            "beds": hold.beds_told,
+            "beds": hold.bed_count,
             **{name: True for name in ("accessible", "pets") if typed[name]},
         },
         "call_back": typed["call_back"],

@@ -56,7 +56,6 @@ def _holds() -> None:
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("beds", sa.Integer, nullable=False),
         sa.Column("discreet", sa.Boolean, nullable=False),
-        sa.Column("answered", sa.Boolean, nullable=False),
         sa.Column("bed_ids", JSONB, nullable=False),
         sa.Column("door_code", sa.Text, nullable=False),
         sa.Column("referral_id", sa.Text),
@@ -65,10 +64,15 @@ def _holds() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("extended", sa.Boolean, nullable=False),
         sa.Column("created_at", WITH_ZONE, nullable=False),
+        sa.Column("placed_at", WITH_ZONE),
         sa.Column("expires_at", WITH_ZONE, nullable=False),
         sa.Column("ended_at", WITH_ZONE),
         # A hold lives exactly while it is asked for or placed.
         sa.CheckConstraint("(state IN ('requested', 'placed')) = (ended_at IS NULL)", name="live_or_ended"),
+        # It has beds exactly since it was placed; who comes in had one.
+        sa.CheckConstraint("(placed_at IS NULL) = (bed_ids = '[]')", name="beds_since_placed"),
+        sa.CheckConstraint("state <> 'requested' OR placed_at IS NULL", name="requests_have_none"),
+        sa.CheckConstraint("state NOT IN ('placed', 'checked_in') OR placed_at IS NOT NULL", name="holds_have_some"),
     )
     live = sa.text("ended_at IS NULL")
     op.create_index("holds_ends", "holds", ["unit_id", "ended_at"])
