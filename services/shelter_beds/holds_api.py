@@ -14,6 +14,7 @@ from services.shelter_beds import bodies, holds, store
 from services.shelter_beds.door_codes import heard
 from services.shelter_beds.model import HoldState
 from services.shelter_beds.tables import Hold
+from services.shelter_beds.turns import Turns
 
 router = APIRouter(tags=["holds"])
 
@@ -23,9 +24,10 @@ Either = Annotated[Principal, requires(Scope.HOLDS_WRITE, Scope.BEDS_WRITE)]
 
 
 @router.post("/holds", status_code=status.HTTP_201_CREATED)
-async def create_hold(body: bodies.NewHold, caller: Holder, once: Once) -> bodies.HoldView:
+async def create_hold(body: bodies.NewHold, request: Request, caller: Holder, once: Once) -> bodies.HoldView:
     """Hold free beds of a unit, or ask its shelter for them; the answer has the code to say at the door."""
-    return await once(caller, bodies.HoldView, lambda session: holds.place(session, caller, body))
+    turns: Turns = request.app.state.turns
+    return await turns.place(once, caller, body)
 
 
 @router.get("/holds")
