@@ -82,19 +82,22 @@ class Unit(Closed, frozen=True):
 
 
 class Hold(Closed, frozen=True):
-    """What happened to one bed of a hold. `order` goes up by one with each record of the bed, from 1.
+    """What happened to one bed of a hold, or to a hold that has no bed: a request that its shelter has not said yes to.
 
-    `organization` is the shelter's, `holder` whose hold it is; `expires_at` is when it ends by itself, while it lives.
-    `bed_ids` are all beds of the hold, this one too: whoever tells of a step once, and not for each bed, needs no other
-    record for it. `discreet`: the unit does not show its counts, so its holder is not told which beds it has.
+    `order` goes up by one with each record of the bed, from 1. `organization` is the shelter's, `holder` whose hold it
+    is; `expires_at` is when it ends by itself, while it lives. `bed_ids` are all beds of the hold, this one too:
+    whoever tells of a step once, and not for each bed, needs no other record for it. A request's steps have neither
+    `bed_id` nor `order` nor `bed_ids`, but how many `beds` it asks for. `discreet`: the unit does not show its counts,
+    so its holder is not told which beds it has.
     """
 
     hold_id: Identifier
-    bed_id: Identifier
     unit_id: Identifier
     organization: Identifier
     holder: Identifier
-    order: Count
+    bed_id: Identifier | None = None
+    order: Count | None = None
+    beds: Count | None = None
     expires_at: Timestamp | None = None
     reason: ReleaseReason | None = None
     bed_ids: tuple[Identifier, ...] = ()
@@ -117,13 +120,13 @@ class UnitAvailability(BedEvent, tag="unit.availability", frozen=True):
 
 
 class HoldEvent(BedEvent, frozen=True):
-    """A step in a hold's life, for one of its beds."""
+    """A step in a hold's life, for one of its beds; of a request that has none, for itself."""
 
     data: Hold
 
 
 class HoldRequested(HoldEvent, tag="hold.requested", frozen=True):
-    """The bed is kept while the shelter is asked."""
+    """The shelter is asked. No bed is taken: several may ask for the same one."""
 
 
 class HoldPlaced(HoldEvent, tag="hold.placed", frozen=True):
@@ -135,11 +138,11 @@ class HoldExtended(HoldEvent, tag="hold.extended", frozen=True):
 
 
 class HoldReleased(HoldEvent, tag="hold.released", frozen=True):
-    """The bed is free again, since somebody said so."""
+    """The bed is free again, since somebody said so; of a request, it is taken back or refused."""
 
 
 class HoldExpired(HoldEvent, tag="hold.expired", frozen=True):
-    """The bed is free again, since the hold's time was over."""
+    """The bed is free again, since the hold's time was over; of a request, nobody answered it in time."""
 
 
 class HoldCheckedIn(HoldEvent, tag="hold.checked_in", frozen=True):

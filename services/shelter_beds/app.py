@@ -23,6 +23,7 @@ from services.shelter_beds.feed.places import Places
 from services.shelter_beds.feed.rhythm import Rhythm
 from services.shelter_beds.interop import api as interop
 from services.shelter_beds.settings import BedsSettings
+from services.shelter_beds.turns import Turns
 
 NAME: Final = "shelter_beds"
 PAGES: Final = (sign_in, finding, holding, referring, serving)
@@ -73,6 +74,7 @@ def compose(
         checks={"feed": feed.check},
         clock=clock,
     )
+    app.state.turns = Turns()
     _sign_in_to(app, settings, clients, clock)
     return app
 

@@ -184,8 +184,8 @@ class CensusView(Body):
 class HoldView(Body):
     """A hold, as its holder and its shelter see it. While its state is `requested` the shelter has not answered.
 
-    `beds` is how many it has; to the holder of a request at a unit that shows no counts, how many it asked for. There
-    its holder is not told which: `bed_ids` is empty. Why a referral ended is a `reason` for its holder alone.
+    `beds` is how many it has; of a request, which has none, how many it asks for. Which ones, `bed_ids`, is not told to
+    the holder at a unit that shows no counts. Why a referral ended is a `reason` for its holder alone.
     """
 
     id: str

@@ -1,18 +1,18 @@
 """What every change of a unit shares: who may make it, who made it, and what is said of it afterwards."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.beds import HoldEvent, HoldExpired
+from schemas.beds import HoldEvent, HoldExpired, HoldPlaced, HoldReleased
 from services.kit import database
 from services.kit.auth import Principal
 from services.kit.bodies import Actor
 from services.kit.problems import Problem
 from services.shelter_beds import saying, store
-from services.shelter_beds.model import Counts, HoldState, last_reset, local_day, next_wake, takes_people
+from services.shelter_beds.model import Counts, EndReason, HoldState, last_reset, local_day, next_wake, takes_people
 from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Bed, Change, Hold, Unit
 
@@ -51,9 +51,9 @@ class Desk:
         self._author = author
 
     @classmethod
-    async def open(cls, session: AsyncSession, unit_id: str, author: Author) -> Self:
-        """Lock a unit that is not withdrawn; Problem 404."""
-        unit = await store.locked(session, unit_id)
+    async def open(cls, session: AsyncSession, unit_id: str, author: Author, *, waits: bool = True) -> Self:
+        """Lock a unit that is not withdrawn; Problem 404. `store.UnitBusy` for who does not wait."""
+        unit = await store.locked(session, unit_id, waits=waits)
         if unit.withdrawn:
             raise Withdrawn("not-found")
         beds = await store.beds(session, unit_id)
@@ -86,8 +86,38 @@ class Desk:
         """Return the beds that a hold has, or had."""
         return [bed for bed in self.beds if bed.id in hold.bed_ids]
 
+    def free_for(self, beds: int) -> list[Bed]:
+        """Return the free beds that whoever asks for so many can have; Problem `no-free-bed`.
+
+        All of them, or where the number is not shown as many as there are, and one at least.
+        """
+        free = [bed for bed in self.beds if bed.status == "free"][:beds]
+        if len(free) < self.profile.must_be_free(beds):
+            raise Problem("no-free-bed")
+        return free
+
+    async def take(self, hold: Hold) -> None:
+        """Give a hold the beds that it asks for, from now on, and say so; Problem `no-free-bed`.
+
+        Its time begins with that: whoever waited for the shelter's answer must still have time to come.
+        """
+        beds = self.free_for(hold.beds)
+        hold.state, hold.placed_at = "placed", self.now
+        hold.expires_at = self.now + timedelta(minutes=hold.minutes)
+        hold.bed_ids, hold.discreet = [bed.id for bed in beds], self.profile.shown != "counts"
+        self.session.add(hold)
+        await self.session.flush()  # the beds name it
+        for bed in beds:
+            bed.status, bed.hold_id = "held", hold.id
+        await saying.hold(self.session, HoldPlaced, hold, beds, self.now)
+
+    async def release(self, hold: Hold, reason: EndReason) -> None:
+        """Let a live hold go, and say so."""
+        hold.reason = reason
+        await self.end(hold, "released", HoldReleased)
+
     async def end(self, hold: Hold, state: HoldState, kind: type[HoldEvent]) -> None:
-        """End a live hold and say so; its beds are taken if it was checked in, else free."""
+        """End a live hold and say so; its beds, if it has any, are taken if it was checked in, else free."""
         beds = self.beds_of(hold)
         hold.state, hold.ended_at = state, self.now
         for bed in beds:

@@ -1,4 +1,4 @@
-"""Takes beds for whoever asks, and gives them back: one transaction, one bed, one holder."""
+"""Takes beds for whoever asks, or asks their shelter, and gives them back: one transaction, one bed, one holder."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,13 +8,7 @@ from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.beds import (
-    HoldCheckedIn,
-    HoldExtended,
-    HoldPlaced,
-    HoldReleased,
-    HoldRequested,
-)
+from schemas.beds import HoldCheckedIn, HoldExtended, HoldRequested
 from services.kit.auth import Principal
 from services.kit.bodies import Writing
 from services.kit.keys import random_id
@@ -26,20 +20,22 @@ from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Hold
 
 
-async def place(session: AsyncSession, caller: Principal, body: bodies.NewHold) -> bodies.HoldView:
-    """Take free beds of a unit: held at once, or while its shelter is asked.
+async def place(
+    session: AsyncSession, caller: Principal, body: bodies.NewHold, *, waits: bool = True
+) -> bodies.HoldView:
+    """Take free beds of a unit, or ask its shelter for them: then none is taken before it says yes.
 
     Problem 404; 409 `no-free-bed`, `holds-not-taken`, `too-many-holds`; 422 for more minutes than the unit gives.
+    `store.UnitBusy` where somebody else has the unit's row, for who does not wait for it.
     """
     holder = caller.own_organization()
     await _check_unlocked(session, body, holder)
-    desk = await Desk.open(session, body.unit_id, Author.of(caller, body.actor))
+    desk = await Desk.open(session, body.unit_id, Author.of(caller, body.actor), waits=waits)
     live = await store.live_holds(session, body.unit_id)
     _check_policy(desk.profile, body, sum(hold.holder == holder for hold in live))
-    free = [bed for bed in desk.beds if bed.status == "free"][: body.beds]
-    if len(free) < _needed(desk.profile, body) or not desk.takes_people:
+    if not desk.takes_people:
         raise Problem("no-free-bed")
-    at_once = desk.profile.hold_policy == "instant"
+    desk.free_for(body.beds)  # else who asks would wait for an answer that can only be no
     hold = Hold(
         id=random_id(),
         unit_id=desk.unit.id,
@@ -47,34 +43,33 @@ async def place(session: AsyncSession, caller: Principal, body: bodies.NewHold) 
         holder=holder,
         beds=body.beds,
         discreet=desk.profile.shown != "counts",
-        bed_ids=[bed.id for bed in free],
         door_code=door_codes.new({each.door_code for each in live}),
         referral_id=body.referral_id,
         minutes=body.minutes,
-        state="placed" if at_once else "requested",
+        state="requested",
         created_at=desk.now,
         expires_at=desk.now + timedelta(minutes=body.minutes),
     )
-    session.add(hold)
-    await session.flush()
-    for bed in free:
-        bed.status, bed.hold_id = "held", hold.id
-    await saying.hold(session, HoldPlaced if at_once else HoldRequested, hold, free, desk.now)
-    desk.note("held" if at_once else "asked", hold_id=hold.id)
+    if desk.profile.hold_policy == "instant":
+        await desk.take(hold)
+    else:
+        session.add(hold)
+        await saying.hold(session, HoldRequested, hold, (), desk.now)
+    desk.note("held" if hold.state == "placed" else "asked", hold_id=hold.id)
     await desk.close()
     return view(hold, holder)
 
 
 async def answer(session: AsyncSession, caller: Principal, hold_id: str, body: bodies.HoldAnswer) -> bodies.HoldView:
-    """Say yes to a hold that was asked for, or no, as its shelter; Problem 404, 409 `hold-ended`."""
+    """Say yes to a hold that was asked for, or no, as its shelter; Problem 404, 409 `hold-ended`, `no-free-bed`.
+
+    Without the beds for a yes the request stands.
+    """
     desk, hold = await _at_the_desk(session, caller, hold_id, body)
     if hold.state != "requested":
         raise Problem("hold-ended", "The hold was answered before.")
     if body.accept:
-        hold.state, hold.answered = "placed", True
-        # The time begins anew with the answer: whoever waited for it must still have time to come.
-        hold.expires_at = desk.now + timedelta(minutes=hold.minutes)
-        await saying.hold(session, HoldPlaced, hold, desk.beds_of(hold), desk.now)
+        await desk.take(hold)
         desk.note("confirmed", hold_id=hold.id)
         await desk.close()
         return view(hold, caller.organization)
@@ -109,10 +104,15 @@ async def refer(session: AsyncSession, caller: Principal, hold_id: str, referral
 
 
 async def check_in(session: AsyncSession, caller: Principal, hold_id: str, body: bodies.CheckIn) -> bodies.HoldView:
-    """Turn a hold into taken beds, as its shelter; Problem 404, 409 `hold-ended`, 422 for another door code."""
+    """Turn a hold into taken beds, as its shelter; Problem 404, 409 `hold-ended`, 422 for another door code.
+
+    Whoever lets somebody in who still waits for an answer says yes by that; Problem 409 `no-free-bed`.
+    """
     desk, hold = await _at_the_desk(session, caller, hold_id, body)
     if hold.door_code != body.door_code:
         raise Problem("wrong-door-code", field="door_code")
+    if hold.state == "requested":
+        await desk.take(hold)
     await desk.end(hold, "checked_in", HoldCheckedIn)
     desk.note("checked in", hold_id=hold.id)
     await desk.close()
@@ -144,8 +144,7 @@ async def release_for(session: AsyncSession, ended: Ended) -> None:
             live = {hold.id for hold in await store.live_holds(session, unit_id)}
             for hold in holds:
                 if hold.id in live:
-                    hold.reason = ended[hold.referral_id or "", hold.holder]
-                    await desk.end(hold, "released", HoldReleased)
+                    await desk.release(hold, ended[hold.referral_id or "", hold.holder])
             await desk.close()
 
 
@@ -153,14 +152,14 @@ def view(hold: Hold, organization: str | None) -> bodies.HoldView:
     """Show a hold: to its holder what is the holder's, to its shelter what is the shelter's.
 
     For which referral it is, and what became of that, the holder alone knows. Of a unit that does not show its counts
-    the holder is not told which beds it has, nor, before the shelter has answered, how many.
+    the holder is not told which beds it has.
     """
     shown = hold.model_dump(include=set(bodies.HoldView.model_fields))
-    shown["beds"] = len(hold.bed_ids)
+    shown["beds"] = hold.bed_count
     if organization != hold.holder:
         shown |= {"referral_id": None, "reason": said_reason(hold.reason)}
     elif hold.discreet and organization != hold.organization:
-        shown |= {"bed_ids": [], "beds": hold.beds_told}
+        shown["bed_ids"] = []
     return bodies.HoldView(**shown)
 
 
@@ -172,13 +171,8 @@ async def _check_unlocked(session: AsyncSession, body: bodies.NewHold, holder: s
     seen = await store.glance(session, body.unit_id, holder)
     profile = UnitProfile.model_validate(seen.profile)
     _check_policy(profile, body, seen.open_holds)
-    if seen.takeable < _needed(profile, body):
+    if seen.takeable < profile.must_be_free(body.beds):
         raise Problem("no-free-bed")
-
-
-def _needed(profile: UnitProfile, body: bodies.NewHold) -> int:
-    """How many beds must be free: all, or one where the number is not shown; its shelter answers for the others."""
-    return body.beds if profile.shown == "counts" else 1
 
 
 def _check_policy(profile: UnitProfile, body: bodies.NewHold, open_holds: int) -> None:
@@ -221,8 +215,7 @@ def _check_live(hold: Hold) -> None:
 
 
 async def _release(desk: Desk, hold: Hold, reason: EndReason, caller: Principal) -> bodies.HoldView:
-    hold.reason = reason
-    await desk.end(hold, "released", HoldReleased)
+    await desk.release(hold, reason)
     desk.note(reason, hold_id=hold.id)
     await desk.close()
     return view(hold, caller.organization)

@@ -14,6 +14,7 @@ from services.shelter_beds import bodies, holds, store
 from services.shelter_beds.door_codes import heard
 from services.shelter_beds.model import HoldState
 from services.shelter_beds.tables import Hold
+from services.shelter_beds.turns import Turns
 
 router = APIRouter(tags=["holds"])
 
@@ -23,9 +24,10 @@ Either = Annotated[Principal, requires(Scope.HOLDS_WRITE, Scope.BEDS_WRITE)]
 
 
 @router.post("/holds", status_code=status.HTTP_201_CREATED)
-async def create_hold(body: bodies.NewHold, caller: Holder, once: Once) -> bodies.HoldView:
-    """Hold free beds of a unit; the answer has the code to say at the door."""
-    return await once(caller, bodies.HoldView, lambda session: holds.place(session, caller, body))
+async def create_hold(body: bodies.NewHold, request: Request, caller: Holder, once: Once) -> bodies.HoldView:
+    """Hold free beds of a unit, or ask its shelter for them; the answer has the code to say at the door."""
+    turns: Turns = request.app.state.turns
+    return await turns.place(once, caller, body)
 
 
 @router.get("/holds")
@@ -74,7 +76,7 @@ async def delete_hold(hold_id: str, request: Request, caller: Either) -> bodies.
 
 @router.post("/holds/{hold_id}/answer")
 async def answer_hold(hold_id: str, body: bodies.HoldAnswer, request: Request, caller: Shelter) -> bodies.HoldView:
-    """Say yes or no to a hold that was asked for."""
+    """Say yes to a hold that was asked for, which takes the beds, or no."""
     async with _database(request).transaction() as session:
         return await holds.answer(session, caller, hold_id, body)
 

@@ -68,8 +68,7 @@ class HeldSince(Protocol):
 
     bed_ids: list[str]
     state: HoldState
-    created_at: datetime
-    ended_at: datetime | None
+    placed_at: datetime | None
 
 
 def status_of(counts: Counts, *, in_season: bool, said: CapacityStatus | None) -> CapacityStatus:
@@ -97,7 +96,7 @@ def free_by(census: Census, in_service: int, holds: Sequence[HeldSince]) -> int:
     """Return how many beds are free now by a count that was taken a while ago; below 0 when holds exceed it.
 
     `in_service` are the beds that are not offline; `holds` those that live or ended after `as_of`. What was placed,
-    checked in or let go since then moves the number by what the count cannot have known.
+    checked in or let go since then moves the number by what the count cannot have known. A request has no beds.
     """
     if census.available is not None:
         counted, holds_are_free = census.available, census.includes_holds
@@ -105,7 +104,9 @@ def free_by(census: Census, in_service: int, holds: Sequence[HeldSince]) -> int:
         counted, holds_are_free = in_service - (census.occupied or 0), not census.includes_holds
     moved = 0
     for hold in holds:
-        counted_as_free = holds_are_free or hold.created_at > census.as_of
+        if hold.placed_at is None:
+            continue
+        counted_as_free = holds_are_free or hold.placed_at > census.as_of
         is_free_now = hold.state in {"released", "expired"}
         moved += (int(is_free_now) - int(counted_as_free)) * len(hold.bed_ids)
     return counted + moved

@@ -108,6 +108,10 @@ class UnitProfile(Described):
             raise refusal("hold_policy must be none where shown is call: a hold would tell whether there is room")
         return self
 
+    def must_be_free(self, beds: int) -> int:
+        """How many beds must be free for so many to be had: all, or one where the number of them is not shown."""
+        return beds if self.shown == "counts" else 1
+
     @property
     def is_reachable(self) -> bool:
         """Whether there is a phone number where it is the only way in. A unit hidden by itself may have had none."""

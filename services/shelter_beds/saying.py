@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
@@ -85,7 +86,7 @@ async def availability(
         return
     moment = now if profile.shown == "counts" else _hour(now)
     unit.said, unit.version, unit.updated_at = new, unit.version + 1, moment
-    view = msgspec.structs.replace(view, version=unit.version, updated_at=rfc3339(moment))
+    view = replace(view, version=unit.version, updated_at=rfc3339(moment))
     event = said.UnitAvailability(**_context(moment), data=view)
     await outbox.put(session, topic=AVAILABILITY, key=unit.id.encode(), aggregate=unit.id, body=canonical.encode(event))
 
@@ -103,23 +104,27 @@ def shown_to_holders(unit: Unit) -> said.Unit:
 async def hold(
     session: AsyncSession, kind: type[said.HoldEvent], row: Hold, beds: Sequence[Bed], now: datetime
 ) -> None:
-    """Say a step of a hold, for each of its beds."""
+    """Say a step of a hold: for each of its beds, or once for a request, which has none."""
+    step = said.Hold(
+        hold_id=row.id,
+        unit_id=row.unit_id,
+        organization=row.organization,
+        holder=row.holder,
+        expires_at=rfc3339(row.expires_at) if row.ended_at is None else None,
+        reason=said_reason(row.reason),
+        bed_ids=tuple(row.bed_ids),
+        discreet=row.discreet,
+    )
+    if not row.bed_ids:
+        await _put_step(session, row.unit_id, kind(**_context(now), data=replace(step, beds=row.beds)))
     for bed in beds:
         bed.last_order += 1
-        data = said.Hold(
-            hold_id=row.id,
-            bed_id=bed.id,
-            unit_id=row.unit_id,
-            organization=row.organization,
-            holder=row.holder,
-            order=bed.last_order,
-            expires_at=rfc3339(row.expires_at) if row.ended_at is None else None,
-            reason=said_reason(row.reason),
-            bed_ids=tuple(row.bed_ids),
-            discreet=row.discreet,
-        )
-        event = kind(**_context(now), data=data)
-        await outbox.put(session, topic=HOLDS, key=bed.id.encode(), aggregate=bed.id, body=canonical.encode(event))
+        of_bed = replace(step, bed_id=bed.id, order=bed.last_order)
+        await _put_step(session, bed.id, kind(**_context(now), data=of_bed))
+
+
+async def _put_step(session: AsyncSession, key: str, event: said.HoldEvent) -> None:
+    await outbox.put(session, topic=HOLDS, key=key.encode(), aggregate=key, body=canonical.encode(event))
 
 
 def _numbers(unit: Unit, profile: UnitProfile, counts: Counts, *, in_season: bool) -> dict[str, Any]:

@@ -15,19 +15,25 @@ from services.shelter_beds.model import HoldState
 from services.shelter_beds.tables import Bed, Change, Hold, Unit
 
 _GLANCE: Final = (
-    "SELECT units.profile,"
-    " count(*) FILTER (WHERE beds.status = 'free' OR holds.expires_at <= clock_timestamp()),"
-    " count(DISTINCT holds.id) FILTER (WHERE holds.holder = %(holder)s AND holds.expires_at > clock_timestamp())"
-    " FROM units LEFT JOIN beds ON beds.unit_id = units.id LEFT JOIN holds ON holds.id = beds.hold_id"
-    " WHERE units.id = %(unit_id)s AND NOT units.withdrawn GROUP BY units.id"
+    "SELECT profile,"
+    " (SELECT count(*) FROM beds LEFT JOIN holds ON holds.id = beds.hold_id WHERE beds.unit_id = units.id"
+    "  AND (beds.status = 'free' OR holds.expires_at <= clock_timestamp())),"
+    " (SELECT count(*) FROM holds WHERE unit_id = units.id AND ended_at IS NULL"
+    "  AND holder = %(holder)s AND expires_at > clock_timestamp())"
+    " FROM units WHERE id = %(unit_id)s AND NOT withdrawn"
 )
 IS_LIVE: Final = col(Hold.ended_at).is_(None)
+
+
+class UnitBusy(Exception):
+    """Somebody else has the unit's row, and whoever wants it does not want to wait."""
 
 
 class Glance(NamedTuple):
     """A unit as it is seen without waiting for anybody: its profile, and how many of its beds may be free in a moment.
 
-    A hold that is over is none, though nobody has ended it yet. `open_holds` are those of whoever looks.
+    A hold that is over is none, though nobody has ended it yet. `open_holds` are those of whoever looks, also
+    those that are only asked for.
     """
 
     profile: dict[str, Any]
@@ -60,12 +66,15 @@ async def unit_at_the_desk(session: AsyncSession, caller: Principal, unit_id: st
     return row
 
 
-async def locked(session: AsyncSession, unit_id: str) -> Unit:
-    """Return a unit, locked: its beds and holds are the caller's until the transaction ends. Problem 404."""
-    query = select(Unit).where(col(Unit.id) == unit_id).with_for_update().execution_options(populate_existing=True)
-    row = (await session.scalars(query)).first()
+async def locked(session: AsyncSession, unit_id: str, *, waits: bool = True) -> Unit:
+    """Return a unit, locked: its beds and holds are the caller's until the transaction ends. Problem 404.
+
+    Who does not wait for it knows that there is one; UnitBusy.
+    """
+    query = select(Unit).where(col(Unit.id) == unit_id).execution_options(populate_existing=True)
+    row = (await session.scalars(query.with_for_update(skip_locked=not waits))).first()
     if row is None:
-        raise Problem("not-found")
+        raise Problem("not-found") if waits else UnitBusy
     return row
 
 

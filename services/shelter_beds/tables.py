@@ -66,8 +66,9 @@ class Bed(Table, table=True):
 class Hold(Table, table=True):
     """A hold of one or more beds of a unit, for an organization. `ended_at` is null exactly while it lives.
 
-    `beds` is how many were asked for. `discreet`: the unit does not show its counts; fewer may have been given then,
-    and its holder is not told which, nor how many before its shelter has `answered` yes.
+    `beds` is how many were asked for; which it has, `bed_ids`, is settled at `placed_at`: at once, or when its shelter
+    says yes. Until then it has none. `discreet`: the unit does not show its counts; fewer may have been given then, and
+    its holder is not told which.
     """
 
     __tablename__ = "holds"
@@ -78,8 +79,7 @@ class Hold(Table, table=True):
     holder: str = Field(sa_type=Text)
     beds: int
     discreet: bool
-    answered: bool = False
-    bed_ids: list[str] = Field(sa_type=JSONB)
+    bed_ids: list[str] = Field(default_factory=list, sa_type=JSONB)
     door_code: str = Field(sa_type=Text)
     referral_id: str | None = Field(default=None, sa_type=Text)
     minutes: int
@@ -87,13 +87,14 @@ class Hold(Table, table=True):
     reason: EndReason | None = Field(default=None, sa_type=Text)
     extended: bool = False
     created_at: datetime = Field(sa_type=WITH_ZONE)
+    placed_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
     expires_at: datetime = Field(sa_type=WITH_ZONE)
     ended_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
     @property
-    def beds_told(self) -> int:
-        """How many beds its holder is told that it has."""
-        return len(self.bed_ids) if self.answered or not self.discreet else self.beds
+    def bed_count(self) -> int:
+        """How many beds it has, or had; of a request, how many it asks for."""
+        return len(self.bed_ids) or self.beds
 
 
 class Change(Table, table=True):

@@ -57,7 +57,7 @@ async def add(
 async def change(
     session: AsyncSession, caller: Principal, unit_id: str, project: RegisteredProject | None, body: bodies.UnitChange
 ) -> bodies.UnitView:
-    """Change what the body names, or withdraw the unit; Problem 404, 409 `beds-in-use`, 422.
+    """Change what the body names, or withdraw the unit, which ends requests; Problem 404, 409 `beds-in-use`, 422.
 
     `project` is what governance says of the unit's now, if it says anything.
     """
@@ -80,7 +80,7 @@ async def change(
         await _resize(desk, body.beds)
         desk.reported()
     if body.withdrawn:
-        _withdraw(desk)
+        await _withdraw(desk)
     changed = _changed(before, desk.unit.profile)
     desk.note("withdrawn" if body.withdrawn else "changed", **changed, **({"beds": body.beds} if body.beds else {}))
     await desk.close()
@@ -231,9 +231,13 @@ async def _resize(desk: Desk, number: int) -> None:
         desk.beds.remove(bed)
 
 
-def _withdraw(desk: Desk) -> None:
+async def _withdraw(desk: Desk) -> None:
+    """Withdraw a unit without beds on hold. Whoever asks for one is told no: asking must not keep a unit open."""
     if any(bed.status == "held" for bed in desk.beds):
         raise Problem("beds-in-use", field="withdrawn")
+    for hold in await store.live_holds(desk.session, desk.unit.id):
+        await desk.release(hold, "refused")
+        desk.note("refused", hold_id=hold.id)
     desk.unit.withdrawn = True
 
 

@@ -90,14 +90,17 @@ def _shape(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 class HoldStep(BaseModel):
-    """A step in a hold's life, told to its unit's organization and to its holder: once, for all of its beds.
+    """A step in a hold's life, told to its unit's organization and to its holder: once, whatever its beds.
 
     Nothing of whom it is for, and not what is said at the door.
     """
 
     hold_id: str
     unit_id: str
-    bed_ids: Annotated[list[str] | None, Field(description="Absent for a unit that does not show its counts")] = None
+    beds: Annotated[int | None, Field(description="How many a request asks for: it has none before the yes")] = None
+    bed_ids: Annotated[
+        list[str] | None, Field(description="Absent for a request, and for a unit that does not show its counts")
+    ] = None
     organization: Annotated[str, Field(description="The shelter's")]
     holder: Annotated[str, Field(description="The organization whose hold it is")]
     expires_at: Annotated[str | None, Field(description="When it ends by itself, while it lives")] = None

@@ -2,7 +2,8 @@
 
 A unit's public numbers are for whoever asked for them by name: they are addressed to nobody, and `*` stands for all
 that is. A step of a hold is told to the hold's two organizations, once, whatever the number of its beds: each bed's
-record names them all, and no step happens twice to one hold, so the first record that comes is the message. Pure.
+record names them all, and no step happens twice to one hold, so the first record that comes is the message. A request,
+which has no bed, has one record for each step. Pure.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from services.webhooks.told import EVERYTHING
 
 AVAILABILITY_TYPE: Final = str(beds.UnitAvailability.__struct_config__.tag)
 HOLD_TYPES: Final = tuple(str(kind.__struct_config__.tag) for kind in get_args(beds.HoldEvents))
-_OF_A_HOLD: Final = ("hold_id", "unit_id", "organization", "holder", "expires_at", "reason")
+_OF_A_HOLD: Final = ("hold_id", "unit_id", "beds", "organization", "holder", "expires_at", "reason")
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -74,8 +75,8 @@ def _notice(event: beds.UnitAvailability | beds.HoldEvents) -> Notice:
         return Notice(event.id, _written(kind, event.time, unit), unit_id=unit.unit_id, version=unit.version)
     hold = event.data
     told = {name: value for name in _OF_A_HOLD if (value := getattr(hold, name)) is not None}
-    if not hold.discreet:
-        told["bed_ids"] = hold.bed_ids or (hold.bed_id,)
+    if hold.bed_ids and not hold.discreet:
+        told["bed_ids"] = hold.bed_ids
     parties = tuple(sorted({hold.organization, hold.holder}))
     return Notice(f"{hold.hold_id} {kind}", _written(kind, event.time, told), parties)
 

@@ -67,25 +67,26 @@ def unit(**changes: Any) -> beds.Unit:
 
 def _events() -> Iterator[beds.BedEvent]:
     yield beds.UnitAvailability(**_context(0), data=unit())
-    yield beds.HoldRequested(**_context(1), data=_hold(1, expires_at=_time(91)))
-    yield beds.HoldPlaced(**_context(2), data=_hold(2, expires_at=_time(92)))
-    yield beds.HoldExtended(**_context(3), data=_hold(3, expires_at=_time(93)))
-    yield beds.HoldReleased(**_context(4), data=_hold(4, reason="cancelled"))
-    yield beds.HoldExpired(**_context(5), data=_hold(6))
-    yield beds.HoldCheckedIn(**_context(6), data=_hold(8))
+    yield beds.HoldRequested(**_context(1), data=_hold(1, beds=1, expires_at=_time(91)))
+    yield beds.HoldPlaced(**_context(2), data=_hold(1, **_of_bed(1), expires_at=_time(92)))
+    yield beds.HoldExtended(**_context(3), data=_hold(1, **_of_bed(2), expires_at=_time(93)))
+    yield beds.HoldReleased(**_context(4), data=_hold(1, **_of_bed(3), reason="cancelled"))
+    yield beds.HoldExpired(**_context(5), data=_hold(2, **_of_bed(5)))
+    yield beds.HoldCheckedIn(**_context(6), data=_hold(3, **_of_bed(7)))
 
 
-def _hold(order: int, **more: Any) -> beds.Hold:
+def _hold(number: int, **more: Any) -> beds.Hold:
     return beds.Hold(
-        hold_id=f"hold-{(order + 3) // 4}",
-        bed_id="harbor-family-3",
+        hold_id=f"hold-{number}",
         unit_id="harbor-family",
         organization="harbor-shelter",
         holder="street-outreach",
-        order=order,
-        bed_ids=("harbor-family-3",),
         **more,
     )
+
+
+def _of_bed(order: int) -> dict[str, Any]:
+    return {"bed_id": "harbor-family-3", "order": order, "bed_ids": ("harbor-family-3",)}
 
 
 def _context(number: int) -> dict[str, Any]:

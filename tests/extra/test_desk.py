@@ -48,10 +48,13 @@ async def test_holds_that_come_in_show_up_and_move_no_key(town: Night, screen: d
         await page.goto(f"{town.address}/board/desk?unit={unit}")
         await expect(page.locator("#question")).to_have_text("No bed is on hold.")
         before = await key(page)
-        await town.board.shelter.hold(unit, beds=2)
+        held, _ = [await town.board.shelter.hold(unit, beds=beds) for beds in (2, 9)]
+        await expect(page.locator("#asked")).to_contain_text("Hold 9 beds?")
+        assert await key(page) == before
+        await town.board.shelter.answer(held, accept=True)
         await expect(page.locator("#question")).to_contain_text("2 beds are on hold")
         await expect(page.locator("#counted")).to_contain_text("2 on hold")
-        await expect(page.locator("#asked")).to_contain_text("Hold 2 beds?")
+        await expect(page.locator("#asked")).to_contain_text("8 of them are free now")
         assert await key(page) == before
 
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import pytest_asyncio
@@ -36,27 +35,6 @@ async def shelter(postgres: Databases) -> AsyncIterator[Shelter]:
         yield found
 
 
-async def steps(shelter: Shelter, hold_id: str) -> list[tuple[str, str | None]]:
-    """What was said of a hold's beds: (type, reason), each bed's steps counted once."""
-    events = [EVENT.decode(value) for value in await shelter.values("bed-holds")]
-    of_hold = [each for each in events if each.data.hold_id == hold_id]
-    first = min((each.data.bed_id for each in of_hold), default="")
-    return [
-        (str(each.__struct_config__.tag), each.data.reason)
-        for each in sorted(of_hold, key=lambda each: each.data.order)
-        if each.data.bed_id == first
-    ]
-
-
-async def state_of(shelter: Shelter, hold_id: str) -> tuple[str, str | None]:
-    seen = (await shelter.get(OUTREACH, f"/holds/{hold_id}")).json()
-    return seen["state"], seen["reason"]
-
-
-async def let_go(shelter: Shelter, organization: str, hold_id: str) -> httpx.Response:
-    return await shelter.http.delete(f"/holds/{hold_id}", headers=shelter.headers(organization))
-
-
 async def test_a_hold_takes_beds_at_once_and_gives_a_code_to_say(shelter: Shelter) -> None:
     unit = await shelter.unit(3)
     hold = await shelter.hold(unit, beds=2, referral_id="referral-1")
@@ -67,7 +45,7 @@ async def test_a_hold_takes_beds_at_once_and_gives_a_code_to_say(shelter: Shelte
     assert await shelter.counts(unit) == (1, 2, 0, 0)
     said = (await shelter.said_of(unit))[-1]
     assert (said.available, said.held) == (1, 2)
-    assert await steps(shelter, hold["id"]) == [("hold.placed", None)]
+    assert await shelter.steps(hold["id"]) == [("hold.placed", None)]
 
 
 async def test_all_beds_of_a_household_or_none(shelter: Shelter) -> None:
@@ -103,7 +81,7 @@ async def test_who_held_extended_and_let_go_is_kept_and_each_organization_sees_i
     unit = await shelter.unit(1)
     hold = await shelter.hold(unit, actor={"id": "nav-9", "role": "navigator"})
     await shelter.post(OUTREACH, f"/holds/{hold['id']}/extension")
-    await let_go(shelter, OUTREACH, hold["id"])
+    await shelter.let_go(OUTREACH, hold["id"])
     seen = (await shelter.get(SHELTER, f"/units/{unit}/changes")).json()["items"]
     assert [each["what"] for each in seen] == ["registered", "held", "extended", "cancelled"]
     assert {(each["organization"], each["api_client"], each["actor"]) for each in seen[1:]} == {(OUTREACH, None, None)}
@@ -123,7 +101,7 @@ async def test_the_holder_and_the_shelter_see_a_hold_and_nobody_else(shelter: Sh
     is_problem(await shelter.get(SHELTER, "/holds", door_code="not a code"), 422, "invalid-parameter", "door_code")
     is_problem(await shelter.get(OTHER, f"/holds/{hold['id']}"), 404, "not-found")
     assert (await shelter.get(OTHER, "/holds", unit_id=unit)).json()["items"] == []
-    is_problem(await let_go(shelter, OTHER, hold["id"]), 404, "not-found")
+    is_problem(await shelter.let_go(OTHER, hold["id"]), 404, "not-found")
     is_problem(await shelter.post(OTHER, f"/holds/{hold['id']}/extension"), 404, "not-found")
     answer = {"door_code": hold["door_code"]}
     is_problem(await shelter.post(OUTREACH, f"/holds/{hold['id']}/check-in", answer), 404, "not-found")
@@ -141,8 +119,8 @@ async def test_check_in_by_code_takes_the_bed(shelter: Shelter) -> None:
     again = await shelter.post(SHELTER, path, {"door_code": hold["door_code"]}, key="at the door")
     assert again.json() == checked.json()
     is_problem(await shelter.post(SHELTER, path, {"door_code": hold["door_code"]}), 409, "hold-ended")
-    is_problem(await let_go(shelter, OUTREACH, hold["id"]), 409, "hold-ended")
-    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.checked_in", None)]
+    is_problem(await shelter.let_go(OUTREACH, hold["id"]), 409, "hold-ended")
+    assert await shelter.steps(hold["id"]) == [("hold.placed", None), ("hold.checked_in", None)]
 
 
 async def test_one_extension(shelter: Shelter) -> None:
@@ -150,23 +128,7 @@ async def test_one_extension(shelter: Shelter) -> None:
     extended = (await shelter.post(OUTREACH, f"/holds/{hold['id']}/extension")).json()
     assert extended["expires_at"] > hold["expires_at"]
     is_problem(await shelter.post(OUTREACH, f"/holds/{hold['id']}/extension"), 409, "already-extended")
-    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.extended", None)]
-
-
-async def test_a_shelter_that_wants_to_be_asked_answers(shelter: Shelter) -> None:
-    unit = await shelter.unit(2, hold_policy="request")
-    asked, refused = [await shelter.hold(unit) for _ in range(2)]
-    assert (asked["state"], await shelter.counts(unit)) == ("requested", (0, 2, 0, 0))
-    is_problem(await shelter.post(OUTREACH, f"/holds/{asked['id']}/extension"), 409, "hold-ended")
-    is_problem(await shelter.post(OUTREACH, f"/holds/{asked['id']}/answer", {"accept": True}), 404, "not-found")
-    yes = await shelter.post(SHELTER, f"/holds/{asked['id']}/answer", {"accept": True})
-    assert (yes.json()["state"], yes.json()["expires_at"] > asked["expires_at"]) == ("placed", True)
-    no = await shelter.post(SHELTER, f"/holds/{refused['id']}/answer", {"accept": False})
-    assert (no.json()["state"], no.json()["reason"]) == ("released", "refused")
-    is_problem(await shelter.post(SHELTER, f"/holds/{asked['id']}/answer", {"accept": False}), 409, "hold-ended")
-    assert await shelter.counts(unit) == (1, 1, 0, 0)
-    assert await steps(shelter, asked["id"]) == [("hold.requested", None), ("hold.placed", None)]
-    assert await steps(shelter, refused["id"]) == [("hold.requested", None), ("hold.released", "refused")]
+    assert await shelter.steps(hold["id"]) == [("hold.placed", None), ("hold.extended", None)]
 
 
 async def test_a_held_bed_is_its_holds_alone(shelter: Shelter) -> None:
@@ -175,7 +137,7 @@ async def test_a_held_bed_is_its_holds_alone(shelter: Shelter) -> None:
     path = f"/units/{unit}/beds/{hold['bed_ids'][0]}"
     is_problem(await shelter.patch(SHELTER, path, status="occupied"), 409, "bed-held")
     is_problem(await shelter.patch(SHELTER, f"/units/{unit}", beds=1, withdrawn=True), 409, "beds-in-use")
-    assert (await let_go(shelter, SHELTER, hold["id"])).json()["reason"] == "refused"
+    assert (await shelter.let_go(SHELTER, hold["id"])).json()["reason"] == "refused"
     assert (await shelter.patch(SHELTER, path, status="occupied")).status_code == 200
 
 
@@ -185,13 +147,13 @@ async def test_a_hold_ends_by_itself_and_its_bed_is_for_the_next(shelter: Shelte
     shelter.sql("UPDATE holds SET expires_at = now() WHERE id = %s", hold["id"])
     # The next one does not wait for the sweep.
     await shelter.hold(unit, OTHER)
-    assert (await state_of(shelter, hold["id"]))[0] == "expired"
+    assert (await shelter.state_of(hold["id"]))[0] == "expired"
     is_problem(
         await shelter.post(SHELTER, f"/holds/{hold['id']}/check-in", {"door_code": hold["door_code"]}),
         409,
         "hold-ended",
     )
-    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.expired", None)]
+    assert await shelter.steps(hold["id"]) == [("hold.placed", None), ("hold.expired", None)]
 
 
 @pytest.mark.parametrize("status", ["declined", "cancelled", "expired"])
@@ -207,9 +169,9 @@ async def test_a_hold_ends_with_its_referral(shelter: Shelter, status: str) -> N
     await until_state(shelter, hold["id"], ("released", f"referral_{status}"))
     # Whoever names another's referral gets nothing by it, and loses nothing by it.
     assert (await shelter.get(OTHER, f"/holds/{others['id']}")).json()["state"] == "placed"
-    assert await state_of(shelter, kept["id"]) == ("placed", None)
+    assert await shelter.state_of(kept["id"]) == ("placed", None)
     # What became of the referral is between its two parties: the log, and the shelter, hear that the hold was let go.
-    assert await steps(shelter, hold["id"]) == [("hold.placed", None), ("hold.released", "cancelled")]
+    assert await shelter.steps(hold["id"]) == [("hold.placed", None), ("hold.released", "cancelled")]
     assert (await shelter.get(SHELTER, f"/holds/{hold['id']}")).json()["reason"] == "cancelled"
 
 
@@ -223,7 +185,7 @@ async def test_of_two_hundred_who_want_the_last_bed_one_gets_it(shelter: Shelter
         [won] = [answer for answer, _ in answers if not isinstance(answer, str)]
         assert Counter(answer for answer, _ in answers if isinstance(answer, str)) == {"no-free-bed": 199}
         slowest = max(slowest, *(seconds for _, seconds in answers))
-        assert (await let_go(shelter, won["holder"], won["id"])).status_code == 200
+        assert (await shelter.let_go(won["holder"], won["id"])).status_code == 200
     await database.close()
     values = await shelter.values("bed-holds")
     assert double_holders(values) == []
@@ -233,7 +195,7 @@ async def test_of_two_hundred_who_want_the_last_bed_one_gets_it(shelter: Shelter
 async def test_the_checker_finds_a_planted_double(shelter: Shelter) -> None:
     unit = await shelter.unit(1)
     hold = await shelter.hold(unit)
-    await let_go(shelter, OUTREACH, hold["id"])
+    await shelter.let_go(OUTREACH, hold["id"])
     await shelter.hold(unit, OTHER)
     values = await shelter.values("bed-holds")
     mine = [value for value in values if EVENT.decode(value).data.unit_id == unit]
@@ -254,7 +216,7 @@ async def test_the_sweep_is_one_of_many(shelter: Shelter) -> None:
     await asyncio.gather(*(worker.sweep(database) for database in databases))
     for database in databases:
         await database.close()
-    assert [await steps(shelter, hold["id"]) for hold in holds] == [[("hold.placed", None), ("hold.expired", None)]] * 6
+    assert [await shelter.steps(hold["id"]) for hold in holds] == [[("hold.placed", None), ("hold.expired", None)]] * 6
     assert await shelter.counts(unit) == (6, 0, 0, 0)
 
 
@@ -294,6 +256,6 @@ async def timed(answer: Awaitable[Taken]) -> tuple[Taken, float]:
 
 async def until_state(shelter: Shelter, hold_id: str, expected: tuple[str, str | None]) -> None:
     async def reached() -> bool:
-        return await state_of(shelter, hold_id) == expected
+        return await shelter.state_of(hold_id) == expected
 
     await wait_until_async(reached, what=f"the hold to be {expected}")

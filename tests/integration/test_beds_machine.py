@@ -2,14 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Literal
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -17,32 +15,33 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.shelter_beds import bodies, holds, units
+from schemas.beds import HoldEvents
+from services.shelter_beds import bodies, holds
 from tests.conftest import Databases
+from tests.support.bed_counted import WHICH, Counted
 from tests.support.bed_holders import double_holders
-from tests.support.bed_model import LIVE, MOST_OPEN, BedModel
+from tests.support.bed_model import LIVE, MOST_OPEN
 from tests.support.bed_world import BedWorld, principal
 from tests.support.shelter import OTHER, OUTREACH, SHELTER
 
-WHICH = st.integers(0, 30)
-BEDS_OF = {"instant": 4, "request": 3}
+BEDS_OF = {"instant": 4, "request": 3, "quiet": 3}
+SAID = {
+    "instant": {"hold_policy": "instant"},
+    "request": {"hold_policy": "request"},
+    "quiet": {"hold_policy": "request", "shown": "yes_no"},
+}
+STEP = msgspec.json.Decoder(HoldEvents)
 EXAMPLES, STEPS = 20, 25
 
 
-class Beds(RuleBasedStateMachine):
-    """What navigators, a shelter and the clock do to two units, each step checked against the model."""
-
-    world: BedWorld
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = BedModel()
+class Beds(Counted):
+    """What navigators, a shelter and the clock do to three units, each step checked against the model."""
 
     @initialize()
-    def two_units(self) -> None:
+    def three_units(self) -> None:
         self.world.forget()
         for policy, beds in BEDS_OF.items():
-            unit = self.world.unit(beds, hold_policy=policy, max_open_holds=MOST_OPEN)
+            unit = self.world.unit(beds, max_open_holds=MOST_OPEN, **SAID[policy])
             self.model.units[unit] = {"policy": policy, "free": beds, "taken": 0, "offline": set()}
 
     @rule(
@@ -57,14 +56,14 @@ class Beds(RuleBasedStateMachine):
         made = self.world.do(lambda session: holds.place(session, principal(holder), body))
         if self.model.has_most(unit, holder):
             assert made == "too-many-holds"
-        elif self.model.free(unit) < beds:
+        elif not self.model.has(unit, beds):
             assert made == "no-free-bed"
         else:
-            self.model.placed(made, referral)
+            self.model.made(made, beds, referral)
 
     @rule(which=WHICH, takers=st.integers(2, 5))
     def place_at_once(self, which: int, takers: int) -> None:
-        """Each for one bed, each of another organization: as many get one as there are."""
+        """Each for one bed, each of another organization: as many get one as there are, and any number may ask."""
         unit = self.model.a_unit(which)
         body = bodies.NewHold(unit_id=unit, minutes=30)
         made = self.world.at_once(
@@ -72,12 +71,15 @@ class Beds(RuleBasedStateMachine):
         )
         # A taker may have had beds there before: those who had too many get none.
         refused = {f"taker-{n}" for n in range(takers) if self.model.has_most(unit, f"taker-{n}")}
-        room = self.model.free(unit)
+        allowed, room = takers - len(refused), self.model.free(unit)
         for each in made:
             if not isinstance(each, str):
-                self.model.placed(each, None)
+                self.model.made(each, 1, None)
         won = sum(not isinstance(each, str) for each in made)
-        assert won == min(room, takers - len(refused)), made
+        if self.model.units[unit]["policy"] == "instant":
+            assert won == min(room, allowed), made
+        else:
+            assert won == (allowed if room else 0), made
 
     @precondition(lambda self: self.model.holds)
     @rule(which=WHICH, accept=st.booleans())
@@ -85,9 +87,12 @@ class Beds(RuleBasedStateMachine):
         hold_id, hold = self.model.a_hold(which)
         body = bodies.HoldAnswer(accept=accept)
         answered = self.world.do(lambda session: holds.answer(session, principal(SHELTER), hold_id, body))
-        if self.model.may(hold, answered, hold["state"] == "requested"):
-            hold["state"] = "placed"
-            if not accept:
+        if accept and self.model.lacks_beds(hold):
+            assert answered == "no-free-bed"
+        elif self.model.may(hold, answered, hold["state"] == "requested"):
+            if accept:
+                self.model.take(hold, answered)
+            else:
                 self.model.end(hold, "released")
 
     @precondition(lambda self: self.model.holds)
@@ -109,8 +114,10 @@ class Beds(RuleBasedStateMachine):
         checked = self.world.do(lambda session: holds.check_in(session, principal(SHELTER), hold_id, body))
         if hold["state"] in LIVE and not hold["due"] and not knows_the_code:
             assert checked == "wrong-door-code"
+        elif self.model.lacks_beds(hold):
+            assert checked == "no-free-bed"
         elif self.model.may(hold, checked, hold["state"] in LIVE):
-            self.model.end(hold, "checked_in")
+            self.model.come(hold, checked)
 
     @precondition(lambda self: self.model.holds)
     @rule(which=WHICH, by_the_shelter=st.booleans())
@@ -133,9 +140,13 @@ class Beds(RuleBasedStateMachine):
             lambda session: holds.check_in(session, principal(SHELTER), hold_id, body),
         )
         if hold["state"] in LIVE and not hold["due"]:
-            assert [left, came].count("hold-ended") == 1
+            assert came == "hold-ended" or left == "hold-ended" or self.model.lacks_beds(hold)
+            assert isinstance(left, str) != isinstance(came, str)
             self.model.settle(hold["unit"])
-            self.model.end(hold, "released" if came == "hold-ended" else "checked_in")
+            if isinstance(came, str):
+                self.model.end(hold, "released")
+            else:
+                self.model.come(hold, came)
         else:
             assert (left, came) == ("hold-ended", "hold-ended")
 
@@ -152,74 +163,6 @@ class Beds(RuleBasedStateMachine):
         for unit in self.model.units:
             self.model.settle(unit)
 
-    @rule(
-        which=WHICH,
-        number=st.integers(0, 5),
-        counted=st.sampled_from(["available", "occupied"]),
-        includes_holds=st.booleans(),
-        old=st.sampled_from([False, False, False, True]),
-    )
-    def census(
-        self, which: int, number: int, counted: Literal["available", "occupied"], includes_holds: bool, old: bool
-    ) -> None:
-        unit = self.model.a_unit(which)
-        state = self.model.units[unit]
-        before = state.get("counted_at") if old else None
-        as_of = before - timedelta(seconds=1) if before else datetime.now(UTC)
-        said = {counted: number, "as_of": as_of, "includes_holds": includes_holds}
-        body = bodies.NewCensus.model_validate(said)
-        done = self.world.do(lambda session: units.count(session, principal(SHELTER), unit, body))
-        in_service = len(self._beds(unit)) - len(state["offline"])
-        if before:
-            assert done == "older-census"
-        elif number > in_service:
-            assert done == "invalid-body"
-        else:
-            empty = number if counted == "available" else in_service - number
-            free = empty + self.model.moved(unit, held_are_empty=includes_holds is (counted == "available"))
-            self.model.settle(unit)
-            room = state["free"] + state["taken"]
-            state["free"] = min(max(free, 0), room)
-            state["taken"] = room - state["free"]
-            state["counted_at"] = as_of
-
-    @rule(which=WHICH, place=st.integers(0, 3), status=st.sampled_from(["free", "occupied", "offline"]))
-    def change_bed(self, which: int, place: int, status: Literal["free", "occupied", "offline"]) -> None:
-        unit = self.model.a_unit(which)
-        beds = self._beds(unit)
-        bed_id, before = beds[place % len(beds)]
-        body = bodies.BedChange(status=status, reason="broken" if status == "offline" else None)
-        done = self.world.do(lambda session: units.change_bed(session, principal(SHELTER), unit, bed_id, body))
-        if any(bed_id in hold["beds"] for hold in self.model.open(unit)):
-            assert done == "bed-held"
-            return
-        self.model.settle(unit)
-        state = self.model.units[unit]
-        state["offline"].discard(bed_id)
-        state["taken" if before == "occupied" else "free"] -= before != "offline"
-        if status == "offline":
-            state["offline"].add(bed_id)
-        else:
-            state["taken" if status == "occupied" else "free"] += 1
-
-    @rule(which=WHICH, beds=st.integers(1, 5))
-    def change_the_number_of_beds(self, which: int, beds: int) -> None:
-        unit = self.model.a_unit(which)
-        there, state = self._beds(unit), self.model.units[unit]
-        kept = {bed for hold in self.model.open(unit) for bed in hold["beds"]}
-        idle = [(bed, status) for bed, status in reversed(there) if status != "occupied" and bed not in kept]
-        surplus = len(there) - beds
-        body = bodies.UnitChange(beds=beds)
-        done = self.world.do(lambda session: units.change(session, principal(SHELTER), unit, None, body))
-        if surplus > len(idle):
-            assert done == "beds-in-use"
-            return
-        self.model.settle(unit)
-        state["free"] += max(-surplus, 0)
-        for bed, status in idle[: max(surplus, 0)]:
-            state["free"] -= status != "offline"
-            state["offline"].discard(bed)
-
     @rule(referral=st.sampled_from(["r1", "r2"]), holder=st.sampled_from([OUTREACH, OTHER]))
     def referral_ends(self, referral: str, holder: str) -> None:
         self.world.do(lambda session: holds.release_for(session, {(referral, holder): "referral_declined"}))
@@ -235,6 +178,8 @@ class Beds(RuleBasedStateMachine):
     def the_beds_are_as_the_model_says(self) -> None:
         self.world.listen()
         assert double_holders(self.world.steps) == []
+        asked = [event for step in self.world.steps if (event := STEP.decode(step)).data.bed_id is None]
+        assert set(Counter((event.data.hold_id, type(event)) for event in asked).values()) <= {1}, "said once"
         found = self.world.sql("SELECT unit_id, id, status, hold_id FROM beds")
         for unit, state in self.model.units.items():
             beds = [row[1:] for row in found if row[0] == unit]
@@ -244,6 +189,10 @@ class Beds(RuleBasedStateMachine):
             counts = Counter(status for _, status, _ in beds)
             assert (counts["free"], counts["occupied"]) == (state["free"], state["taken"])
             said = self.world.said[unit]
+            assert said["open"] == (counts["free"] > 0)
+            if state["policy"] == "quiet":
+                assert said["available"] is said["maximum"] is None
+                continue
             shown = [said[name] for name in ("available", "held", "occupied", "offline", "maximum")]
             assert shown == [*(counts[name] for name in ("free", "held", "occupied", "offline")), len(beds)]
 
@@ -254,10 +203,6 @@ class Beds(RuleBasedStateMachine):
             live = [row[1:] for row in found if row[0] == unit]
             assert len(live) == len(self.model.live(unit)) == len({code for _, code in live})
             assert max(Counter(holder for holder, _ in live).values(), default=0) <= MOST_OPEN
-
-    def _beds(self, unit: str) -> list[tuple[str, str]]:
-        rows = self.world.sql("SELECT id, status FROM beds WHERE unit_id = :unit ORDER BY place", unit=unit)
-        return [(row[0], row[1]) for row in rows]
 
 
 @pytest.fixture(scope="module")

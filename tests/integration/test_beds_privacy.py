@@ -12,10 +12,9 @@ What IS visible, and to whom:
   again, at once to whoever listens; written in it is the hour alone. While more than one bed is free, holds, their
   ends, check-ins and walk-ins are not said at all.
 - A unit to call says nothing of its beds, ever.
-- A request for a hold at a yes_no unit is answered with no more than yes or no: whoever asks for more beds than are
-  free gets the same answer, and is told neither which beds it has nor, before the shelter has said yes, how many. But
-  it takes the beds, and "yes" may become "no" by it: whoever asks for many and watches learns whether there were more.
-  That leaves a request at the shelter's desk, and its author in the unit's history.
+- A request for a hold at a yes_no unit is answered with no more than yes or no, which the unit says anyway. It takes no
+  bed: whoever asks for more beds than are free gets the same answer, and nothing moves by it, however many ask. Whoever
+  asked for more than there are learns how many there were when the shelter says yes: from then on it has them.
 - A census of a yes_no unit shows once an hour that the shelter has counted.
 - `bed-holds`, which only this product's services may read (schemas/topics/bed-holds.yaml), has the holding organization
   and the time of each step, at confidential units too: whoever reads it, and knows which organization referred whom
@@ -33,14 +32,17 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Databases
+from tests.support.board import Board, running_board
 from tests.support.governance import is_problem
-from tests.support.shelter import OTHER, OUTREACH, SAFE_HOUSE, SHELTER, Shelter, opened
+from tests.support.shelter import OTHER, OUTREACH, SAFE_HOUSE, SHELTER, Shelter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ATTACKER, PROBER = "curious-organization", "probing-organization"
 REFERRALS = ("referral-of-ana", "referral-of-luz")
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT")
 ID = re.compile(r"^[0-9a-f]{32}$")
+# Of a page: ids, door codes, times of day and Unix times, "9 min", and what a form has in secret.
+RANDOM = re.compile(r"[0-9a-f]{32}|[A-Z]{3,8}-[0-9]{2}|[0-9.:]{5,}|[0-9]+\xa0(?:min|h)|value=\S+")
 YES_NO = {"shown": "yes_no"}
 CONFIDENTIAL = YES_NO | {"confidential": True, "phone": "1 800 555 0199", "name": "Canary House"}
 CALL = {"shown": "call", "hold_policy": "none", "phone": "555 0100"}
@@ -48,9 +50,14 @@ Seen = dict[str, Any]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shelter(postgres: Databases) -> AsyncIterator[Shelter]:
-    async with opened(postgres.create_database("shelter_beds")) as found, found.serving():
+async def board(postgres: Databases) -> AsyncIterator[Board]:
+    async with running_board(postgres.create_database("shelter_beds")) as found:
         yield found
+
+
+@pytest.fixture
+def shelter(board: Board) -> Shelter:
+    return board.shelter
 
 
 async def held(shelter: Shelter, beds: int, *, crossed: bool) -> tuple[Seen, list[str]]:
@@ -88,24 +95,50 @@ async def test_asking_for_holds_counts_no_beds(shelter: Shelter) -> None:
         assert {await refused(shelter, quiet, beds=asked) for asked in range(1, 9)} == {""}
         long = {await refused(shelter, quiet, beds=asked, minutes=1440) for asked in range(1, 9)}
         assert long == {"/problems/invalid-body"}
-        for _ in range(3):  # as many as one may have, each of one bed at least
-            await shelter.post(PROBER, "/holds", {"unit_id": quiet, "minutes": 30, "beds": 1})
+        for _ in range(3):  # as many as one may have
+            await shelter.post(PROBER, "/holds", {"unit_id": quiet, "minutes": 30, "beds": 8})
         most = {await refused(shelter, quiet, beds=asked) for asked in range(1, 9)}
-        assert most == ({"/problems/too-many-holds"} if beds > 2 else {"/problems/no-free-bed"})
+        assert most == {"/problems/too-many-holds"}
+        assert {await refused(shelter, quiet, beds=asked, minutes=1440) for asked in range(1, 9)} == long
 
 
-async def test_a_request_at_a_quiet_unit_has_what_there_is_and_its_holder_learns_how_many_from_the_shelter(
-    shelter: Shelter,
-) -> None:
-    unit = await shelter.unit(2, SHELTER, **YES_NO)
-    hold = await shelter.hold(unit, beds=4)
-    assert (hold["beds"], hold["bed_ids"]) == (4, [])
-    at_the_desk = (await shelter.get(SHELTER, f"/holds/{hold['id']}")).json()
-    assert (at_the_desk["beds"], len(at_the_desk["bed_ids"])) == (2, 2)
-    await shelter.post(SHELTER, f"/holds/{hold['id']}/answer", {"accept": True})
-    placed = (await shelter.get(OUTREACH, f"/holds/{hold['id']}")).json()
-    assert (placed["beds"], placed["bed_ids"]) == (2, [])
-    is_problem(await shelter.patch(SHELTER, f"/units/{unit}", hold_policy="instant"), 422, "invalid-body", "body")
+async def asked(board: Board, free: int) -> Seen:
+    """Of five beds some are free; what the attacker sees who asks for one to eight at once, watches, and lets go."""
+    shelter = board.shelter
+    unit = await shelter.unit(5, occupied=5 - free, name="Quiet Room", max_open_holds=9, **YES_NO)
+    before, pages = await watched(board, unit), []
+    async with board.visitor(PROBER) as browser:
+        for beds in range(1, 9):
+            placed = await browser.post(f"/board/units/{unit}/hold", beds=str(beds), minutes="30", once=f"{unit}{beds}")
+            page = (await browser.get(placed.headers["location"])).text
+            pages.append(RANDOM.sub("*", page))
+    listed = (await shelter.get(PROBER, "/holds", unit_id=unit)).json()["items"]
+    holds = sorted(listed, key=lambda hold: str(hold["created_at"]))
+    assert [(hold["beds"], hold["bed_ids"]) for hold in holds] == [(beds, []) for beds in range(1, 9)]
+    assert await watched(board, unit) == before, "nothing moves while they stand"
+    for hold in holds:
+        assert (await shelter.let_go(PROBER, hold["id"])).status_code == 200
+    assert await watched(board, unit) == before, "nor when they end"
+    found: Seen = alike({"before": before, "holds": holds, "pages": pages}, "door_code")
+    return found
+
+
+async def watched(board: Board, unit: str) -> Seen:
+    """What anybody sees of a unit: every record of it, the lists, and its card."""
+    async with board.visitor(ATTACKER) as browser:
+        page = (await browser.get("/board")).text
+    card = re.search(rf'<li class="unit [a-z_]+" id="unit-{unit}".*?</article>', page, re.DOTALL)
+    assert card is not None
+    found = await seen(board.shelter, [unit])
+    return {"listed": found["listed"], "said": found["said"], "card": RANDOM.sub("*", card[0])}
+
+
+async def test_asking_moves_nothing_and_is_answered_alike_whatever_is_free(board: Board) -> None:
+    """As many as were asked for were taken: "yes" became "no" when that was the number of free beds."""
+    one, *others = [await asked(board, free) for free in (1, 2, 5)]
+    for other in others:
+        for what in one:
+            assert other[what] == one[what], what
 
 
 async def walked_in(shelter: Shelter, units: Sequence[tuple[str, str]], *, crossed: bool) -> Seen:
@@ -122,6 +155,7 @@ async def seen(shelter: Shelter, units: Sequence[str]) -> Seen:
     listed = (await shelter.get(ATTACKER, "/availability", limit="200")).json()["items"]
     said = [msgspec.json.decode(value) for value in await shelter.values("bed-availability")]
     steps = [msgspec.json.decode(value) for value in await shelter.values("bed-holds")]
+    steps.sort(key=lambda step: (step["time"], step["data"].get("order", 0)))
     return {
         "listed": [each for unit in units for each in listed if each["unit_id"] == unit],
         "said": [[each for each in said if each["data"]["unit_id"] == unit] for unit in units],
@@ -183,7 +217,7 @@ async def test_who_walked_in_is_where_nobody_can_tell(shelter: Shelter, there: d
 
 async def test_what_is_written_of_a_unit_that_shows_no_counts_has_no_minute(shelter: Shelter) -> None:
     unit = await shelter.unit(1, **YES_NO)
-    await shelter.hold(unit)
+    await shelter.answer(await shelter.hold(unit), accept=True)
     now = datetime.now(UTC).isoformat()
     assert (await shelter.census(SHELTER, unit, available=0, as_of=now)).status_code == 200
     found = await seen(shelter, [unit])

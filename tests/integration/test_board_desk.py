@@ -51,6 +51,28 @@ async def test_the_desk_says_how_many_and_answers(board: Board, shelter: Browser
     assert await board.shelter.counts(unit) == (3, 0, 6, 0)
 
 
+async def test_a_request_says_how_many_it_asks_for_and_how_many_of_them_are_free(
+    board: Board, shelter: Browser
+) -> None:
+    unit = await board.shelter.unit(3, hold_policy="request", name="Few House")
+    first, second = [await board.shelter.hold(unit, beds=2) for _ in range(2)]
+    page = (await shelter.get("/board/desk", unit=unit)).text
+    assert (page.count("Hold 2 beds?"), "of them" in page, "No bed is on hold" in page) == (2, False, True)
+    answer = f"/board/desk/{unit}/holds/{{}}/answer"
+    assert (await shelter.post(answer.format(first["id"]), accept="true")).status_code == 303
+    page = (await shelter.get("/board/desk", unit=unit)).text
+    assert (page.count("Hold 2 beds?"), "1 of them is free now" in page, "2 beds are on hold" in page) == (
+        1,
+        True,
+        True,
+    )
+    late = await shelter.post(answer.format(second["id"]), accept="true")
+    assert (late.status_code, "not that many free beds" in late.text, "Hold 2 beds?" in late.text) == (409, True, True)
+    no = await shelter.post(answer.format(second["id"]), accept="false")
+    assert "The request was refused." in (await shelter.get(no.headers["location"])).text
+    assert await board.shelter.counts(unit) == (1, 2, 0, 0)
+
+
 async def test_a_coordinator_acts_for_the_shelter_that_delegated_to_it_and_for_no_other(board: Board) -> None:
     delegated, others = await board.shelter.unit(3, delegates=["coordinator"]), await board.shelter.unit(3)
     hold = await board.shelter.hold(others)

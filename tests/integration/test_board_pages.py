@@ -154,6 +154,19 @@ async def test_find_hold_and_what_the_holder_can_do(board: Board, navigator: Bro
     assert await board.shelter.counts(unit) == (3, 0, 0, 0)
 
 
+async def test_a_request_is_no_hold_and_its_page_says_so(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator, hold_policy="request")
+    page = (await navigator.get(address)).text
+    for said in ("has not answered yet", "2 beds asked for, until", "Take the request back"):
+        assert said in page
+    assert "Give the beds back" not in page
+    await navigator.post(f"{address}/cancel")
+    assert "You took the request back." in (await navigator.get(address)).text
+    unit, address = await held(board, navigator, hold_policy="request")
+    board.shelter.sql("UPDATE holds SET expires_at = now() WHERE unit_id = %s", unit)
+    assert "The shelter did not answer in time." in (await navigator.get(address)).text
+
+
 async def test_what_is_wrong_stands_beside_its_field_in_the_visitor_s_language(
     board: Board, navigator: Browser
 ) -> None:

@@ -53,8 +53,15 @@ class Beds:
             for bed_id in bed_ids
         ]
         for event in events:
-            await self._write("bed-holds", event.data.bed_id, event)
+            await self._write("bed-holds", event.data.bed_id or "", event)
         return events
+
+    async def asked(self, kind: type[beds.HoldEvent], hold_id: str, **said: Any) -> beds.HoldEvent:
+        """A step of a request, as it is said: once, for it has no bed."""
+        parties = {"organization": self.shelter, "holder": self.holder, "unit_id": self.unit_id}
+        event = kind(**_context(), data=beds.Hold(hold_id=hold_id, beds=3, **parties | said))
+        await self._write("bed-holds", self.unit_id, event)
+        return event
 
     async def _write(self, topic: str, key: str, event: beds.BedEvent) -> None:
         await self.town.producer.send_and_wait(topic, msgspec.json.encode(event), key.encode())
@@ -115,9 +122,33 @@ async def test_a_step_of_a_hold_is_told_once_to_its_two_organizations_and_to_no_
         assert town.rows("SELECT id FROM deliveries WHERE endpoint_id = %s", endpoint.id) == []
 
 
+async def test_a_request_is_told_once_to_both_and_so_is_its_end(town: Hooked, said: Beds) -> None:
+    shelter, holder = await said.endpoint(said.shelter, "*"), await said.endpoint(said.holder, "*")
+    third, hold_id = await said.endpoint("far-away", "*"), random_id()
+    event = await said.asked(beds.HoldRequested, hold_id, expires_at="2026-11-26T04:00:00.000000Z")
+    expected = {
+        "hold_id": hold_id,
+        "unit_id": said.unit_id,
+        "beds": 3,
+        "organization": said.shelter,
+        "holder": said.holder,
+        "expires_at": "2026-11-26T04:00:00.000000Z",
+    }
+    for endpoint in (shelter, holder):
+        (received,) = await endpoint.desk.wait()
+        assert (received.body["type"], received.verified(endpoint.secret)["data"]) == ("hold.requested", expected)
+    await said._write("bed-holds", said.unit_id, event)  # a relay may send it again
+    await said.asked(beds.HoldReleased, hold_id, reason="refused", discreet=True)
+    for endpoint in (shelter, holder):
+        _, released = await endpoint.desk.wait(2)
+        assert (released.body["type"], released.data["reason"]) == ("hold.released", "refused")
+        await town.wait_states(endpoint, "delivered", "delivered")
+    assert town.rows("SELECT id FROM deliveries WHERE endpoint_id = %s", third.id) == []
+
+
 async def test_a_hold_of_ones_own_beds_is_told_once(town: Hooked, said: Beds) -> None:
     endpoint = await said.endpoint(said.shelter, "*")
-    await said.step(beds.HoldRequested, ["b1"], holder=said.shelter)
+    await said.step(beds.HoldPlaced, ["b1"], holder=said.shelter)
     await endpoint.desk.wait()
     await town.wait_states(endpoint, "delivered")
 

@@ -98,7 +98,9 @@ def _timed(said: dict[str, Any]) -> dict[str, Any]:
 
 
 async def asked_and_held(board: Board, unit: str, family: str) -> None:
-    """Let others hold and ask for beds."""
+    """Let others hold and ask for beds; one request of three has its yes."""
     await board.shelter.hold(unit, OTHER, beds=2, minutes=45)
+    placed = await board.shelter.hold(family, OTHER, beds=2, minutes=60)
     await board.shelter.hold(family, OTHER, beds=2, minutes=60)
     await board.shelter.hold(family, OUTREACH, beds=1, minutes=60)
+    await board.shelter.answer(placed, accept=True)

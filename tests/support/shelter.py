@@ -11,7 +11,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from fastapi import APIRouter, FastAPI
 
-from schemas.beds import Unit, UnitAvailability
+from schemas.beds import HoldEvents, Unit, UnitAvailability
 from services.kit.auth import Scope, service_only
 from services.kit.broker import read_all
 from services.kit.clients import DelegatedClient, ServiceClient
@@ -37,6 +37,7 @@ PROJECT = {
     "victim_service_provider": False,
 }
 _AVAILABILITY = msgspec.json.Decoder(UnitAvailability)
+_STEP = msgspec.json.Decoder(HoldEvents)
 
 
 @dataclass
@@ -109,6 +110,18 @@ class Shelter:
         hold: dict[str, Any] = made.json()
         return hold
 
+    async def answer(self, hold: dict[str, Any], *, accept: bool, organization: str = SHELTER) -> httpx.Response:
+        """Let the shelter say yes or no to a request."""
+        return await self.post(organization, f"/holds/{hold['id']}/answer", {"accept": accept})
+
+    async def let_go(self, organization: str, hold_id: str) -> httpx.Response:
+        return await self.http.delete(f"/holds/{hold_id}", headers=self.headers(organization))
+
+    async def state_of(self, hold_id: str) -> tuple[str, str | None]:
+        """How a hold of the outreach's is, and why it ended."""
+        seen = (await self.get(OUTREACH, f"/holds/{hold_id}")).json()
+        return seen["state"], seen["reason"]
+
     async def counts(self, unit_id: str, organization: str = SHELTER) -> tuple[int, int, int, int]:
         """(available, held, occupied, offline), as the shelter sees it."""
         seen = (await self.get(organization, f"/units/{unit_id}")).json()
@@ -128,6 +141,17 @@ class Shelter:
         await self.all_said()
         starts = dict.fromkeys(range(load()[topic].partitions), 0)
         return [record.value or b"" async for run in read_all(self.bootstrap, topic, starts) for record in run]
+
+    async def steps(self, hold_id: str) -> list[tuple[str, str | None]]:
+        """What was said of a hold, without a bed and of its first bed: (type, reason)."""
+        events = [_STEP.decode(value) for value in await self.values("bed-holds")]
+        of_hold = [each for each in events if each.data.hold_id == hold_id]
+        first = min((each.data.bed_id for each in of_hold if each.data.bed_id), default=None)
+        return [
+            (str(each.__struct_config__.tag), each.data.reason)
+            for each in sorted(of_hold, key=lambda each: (each.time, each.data.order or 0))
+            if each.data.bed_id in {None, first}
+        ]
 
     async def said_of(self, unit_id: str) -> list[Unit]:
         """Return all that was said of a unit."""

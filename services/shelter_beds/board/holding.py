@@ -22,6 +22,7 @@ from services.shelter_beds.board.typed import read, text
 from services.shelter_beds.feed.view import Availability
 from services.shelter_beds.model import LIVE
 from services.shelter_beds.tables import Hold, Unit
+from services.shelter_beds.turns import Turns
 
 router = APIRouter(route_class=KeepingRoute, include_in_schema=False)
 
@@ -45,9 +46,8 @@ async def place_hold(request: Request, unit_id: str, visitor: Holder) -> Respons
         typed = {"unit_id": unit_id, "beds": text(form, "beds"), "minutes": text(form, "minutes")}
         body = read(bodies.NewHold, typed)
         once = Creation(request, Response(), text(form, "once")[:255] or None, body.model_dump_json().encode())
-        hold = await once(
-            visitor.principal, bodies.HoldView, lambda session: holds.place(session, visitor.principal, body)
-        )
+        turns: Turns = request.app.state.turns
+        hold = await turns.place(once, visitor.principal, body)
     except Problem as problem:
         card = _card(request, unit_id)
         wanted = {name: text(form, name) for name in ("beds", "minutes")}
@@ -113,7 +113,7 @@ async def shown(
         faults=faults,
         asks=asks,
         is_kept=sheet is not None,
-        sheet=sheet or Sheet.new(hold.beds_told),
+        sheet=sheet or Sheet.new(hold.bed_count),
         contacts=await contacts.of(request, visitor) if asks else None,
     )
 

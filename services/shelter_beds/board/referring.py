@@ -112,7 +112,7 @@ def _body(hold: Hold, unit: Unit, typed: Mapping[str, str]) -> dict[str, Any]:
         "need": {
             "household_type": unit.profile["household_type"],
             "household_size": int(size) if size.isascii() and size.isdigit() else size,
-            "beds": hold.beds_told,
+            "beds": hold.bed_count,
             **{name: True for name in ("accessible", "pets") if typed[name]},
         },
         "call_back": typed["call_back"],

@@ -66,7 +66,7 @@ async def answer(request: Request, unit_id: str, hold_id: str, visitor: Shelter)
     async def done_before(session: AsyncSession) -> str | None:
         hold = await _hold_here(session, visitor, unit_id, hold_id)
         if accept:
-            return "accepted" if hold.state == "placed" and hold.answered else None
+            return "accepted" if hold.state == "placed" else None
         return "refused" if hold.reason == "refused" else None
 
     return await _changed(request, visitor, unit_id, change, done_before)
