@@ -1,6 +1,8 @@
-"""`threshold schemas`: the documents of what is said, generated into schemas/generated."""
+"""`threshold schemas`: the documents of what is said, generated into schemas/generated, and frozen for a release."""
 
 import typer
+
+from services.cli.outcome import one_sentence
 
 app = typer.Typer(help="JSON Schemas, AsyncAPI and OpenAPI, generated from the code.", no_args_is_help=True)
 
@@ -22,3 +24,12 @@ def check() -> None:
     typer.echo("\n".join(changed or ["Every document is as generated."]))
     if changed:
         raise typer.Exit(1)
+
+
+@app.command()
+def release(version: int) -> None:
+    """Freeze the JSON Schemas as they are in schemas/generated: what is said from now on must fit them."""
+    from services.cli.documents import released
+
+    with one_sentence(released.NotReleasedError):
+        typer.echo(f"schemas/released/{version} is frozen: {released.freeze(version)}")
