@@ -11,14 +11,17 @@ PROJECT := $(VENV)/.project-installed
 JARS := .cache/kafka/.jars-checked
 CLASS_CACHE := .cache/kafka/.classes-learnt
 EXTRA_PYTHON := $(VENV)/.extra-installed
+DOCS_VENV := .cache/docs-venv
+DOCS_PYTHON := $(DOCS_VENV)/.installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 
-.PHONY: help setup lint test test-extra demo bench bench-feed soak fuzz clean
+.PHONY: help setup lint test test-extra docs demo bench bench-feed soak fuzz clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
 	@echo "make test-extra   the tests in a browser and in Node; needs Chromium, Node and npm on the machine"
+	@echo "make docs    the documentation as a site, into .cache/site"
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
@@ -68,6 +71,15 @@ $(EXTRA_PYTHON): requirements-extra.txt $(DEPENDENCIES)
 $(EXTRA_NODE): tests/extra/package.json tests/extra/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-extra needs Node and npm: apt-get install nodejs npm" >&2; exit 1; }
 	npm ci --silent --prefix tests/extra
+	@touch $@
+
+docs: $(DOCS_PYTHON)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
+	@echo "The documentation is in .cache/site; open .cache/site/index.html"
+
+$(DOCS_PYTHON): requirements-docs.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements-docs.txt
 	@touch $@
 
 demo: setup

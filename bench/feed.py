@@ -221,7 +221,8 @@ async def _readers(town: Town) -> AsyncIterator[Readers]:
     )  # fmt: skip
     readers = Readers(process)
     town.community.now = time.time()
-    tokens = [town.community.token(f"outreach-{n}", [Scope.BEDS_READ]) for n in range(ORGANIZATIONS)]
+    names = [f"outreach-{n}" for n in range(ORGANIZATIONS)]
+    tokens = [town.community.token(name, [Scope.BEDS_READ], client_id=name) for name in names]
     port = int(town.service.url.rsplit(":", 1)[1])
     try:
         await readers.tell({"port": port, "tokens": tokens, "number": READERS})

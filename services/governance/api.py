@@ -13,7 +13,7 @@ from services.kit.auth import Principal, Scope, requires, service_only
 from services.kit.database import Database
 from services.kit.idempotency import Once
 from services.kit.pages import Page, PageRequest
-from services.kit.problems import Problem
+from services.kit.problems import Problem, invalid_body
 from services.kit.waiting import Wait, until
 
 router = APIRouter()
@@ -77,6 +77,18 @@ async def create_project(
     return await once(caller, bodies.Project, lambda session: directory.add_project(session, organization_id, body))
 
 
+@router.patch("/organizations/{organization_id}/projects/{project_id}")
+async def change_project(
+    organization_id: str, project_id: str, body: bodies.ProjectChange, request: Request, caller: Registrar
+) -> bodies.Project:
+    """Make a project of the caller's own organization confidential; the administrator any, and no longer so."""
+    _own(caller, organization_id)
+    if not body.confidential and not caller.is_admin:
+        raise invalid_body("confidential", "only the administrator makes a project's place known")
+    async with _database(request).transaction() as session:
+        return await directory.change_project(session, organization_id, project_id, body)
+
+
 @router.post("/organizations/{organization_id}/contacts", status_code=status.HTTP_201_CREATED)
 async def create_contact(
     organization_id: str, body: bodies.NewContact, caller: ContactRegistrar, once: Once
@@ -123,6 +135,18 @@ async def read_project(
     del caller
     async with _database(request).transaction() as session:
         return await directory.registered_project(session, organization_id, project_id)
+
+
+@router.get("/confidential-projects")
+async def list_confidential_projects(
+    request: Request, caller: Annotated[str, service_only("shelter_beds")]
+) -> bodies.ConfidentialProjects:
+    """Tell the shelter_beds service, which asks again and again, whose units nobody is to find."""
+    del caller
+    async with _database(request).transaction() as session:
+        rows = await store.confidential_projects(session)
+    named = [bodies.ProjectName(organization=row.organization, project=row.id) for row in rows]
+    return bodies.ConfidentialProjects(projects=named)
 
 
 @router.get("/identifier-systems/{system_id}")

@@ -10,6 +10,7 @@ from services.governance import api, genesis, oauth, records, store
 from services.governance.custodian import Suspensions, positions_from
 from services.governance.settings import GovernanceSettings
 from services.kit import topics
+from services.kit.attempts import Attempts
 from services.kit.clients import opened
 from services.kit.database import Database
 from services.kit.keys import signing_key_id
@@ -40,7 +41,9 @@ def compose(settings: GovernanceSettings) -> FastAPI:
             async with _relay(settings, log_id).running(), app.state.suspensions.running():
                 yield
 
-    return create_service(settings, routers=[api.router, oauth.router], database=database, pieces=[governing])
+    app = create_service(settings, routers=[api.router, oauth.router], database=database, pieces=[governing])
+    app.state.attempts = Attempts()
+    return app
 
 
 def _relay(settings: GovernanceSettings, log_id: str) -> Relay:

@@ -66,6 +66,25 @@ class Project(Body):
     confidential: bool
 
 
+class ProjectChange(Writing):
+    """What is to change of a project. Its organization may make it confidential; no longer so, the administrator."""
+
+    confidential: bool
+
+
+class ProjectName(Body):
+    """Which project of which organization."""
+
+    organization: str
+    project: str
+
+
+class ConfidentialProjects(Body):
+    """Every project whose place nobody is to find: it is confidential, or a victim service provider's."""
+
+    projects: list[ProjectName]
+
+
 class RegisteredProject(Body):
     """What another service must know of a project."""
 

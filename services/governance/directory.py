@@ -45,6 +45,17 @@ async def add_project(session: AsyncSession, organization_id: str, body: bodies.
     return project_view(project)
 
 
+async def change_project(
+    session: AsyncSession, organization_id: str, project_id: str, body: bodies.ProjectChange
+) -> bodies.Project:
+    """Change whether a project is confidential; Problem 404."""
+    row = await store.organization(session, organization_id, lock=True)
+    project = await store.project(session, organization_id, project_id)
+    project.confidential = body.confidential
+    await _announced(session, row)
+    return project_view(project)
+
+
 async def registered_project(session: AsyncSession, organization_id: str, project_id: str) -> bodies.RegisteredProject:
     """Return what others must know of a project; Problem 404."""
     organization = await store.organization(session, organization_id)

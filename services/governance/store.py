@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, exists, select, text
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, exists, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import registry
@@ -173,6 +173,13 @@ async def projects(session: AsyncSession, organization_id: str) -> list[Project]
     """Return an organization's projects by id."""
     rows = select(Project).where(col(Project.organization) == organization_id).order_by(col(Project.id))
     return list(await session.scalars(rows))
+
+
+async def confidential_projects(session: AsyncSession) -> list[Project]:
+    """Return the projects that are confidential, or a victim service provider's, by organization and id."""
+    rows = select(Project).join(Organization, col(Organization.id) == col(Project.organization))
+    protected = or_(col(Project.confidential), col(Organization.victim_service_provider))
+    return list(await session.scalars(rows.where(protected).order_by(col(Project.organization), col(Project.id))))
 
 
 async def contacts(session: AsyncSession, organization_id: str) -> list[Contact]:

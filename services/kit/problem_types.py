@@ -36,6 +36,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-ready": ProblemType(503, "Not ready", "The service cannot do its job now; `parts` says why."),
     # governance
     "invalid-client": ProblemType(401, "Invalid client", "Client id or secret is wrong."),
+    "too-many-attempts": ProblemType(
+        429,
+        "Too many attempts",
+        "Too many wrong secrets came from this address; nothing is looked at before Retry-After seconds have passed.",
+    ),
     "unsupported-grant-type": ProblemType(400, "Unsupported grant type", "Only client_credentials is supported."),
     "already-exists": ProblemType(409, "Already exists", "Another object has this id."),
     "unknown-organization": ProblemType(422, "Unknown organization", "No organization has this id."),
@@ -79,6 +84,17 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "wrong-door-code": ProblemType(422, "Wrong door code", "The hold has another door code."),
     "bed-held": ProblemType(409, "Bed on hold", "Let the hold go, or check it in, first."),
     "beds-in-use": ProblemType(409, "Beds in use", "Beds that are held or taken can't be removed."),
+    "too-many-feeds": ProblemType(
+        429,
+        "Too many feeds",
+        "This API client has as many connections to the feed, or different filters of it, as one may have at a time.",
+    ),
+    "too-many-filters": ProblemType(
+        503,
+        "Too many filters",
+        "As many different filters of the feed are in use as can be served; ask for everything, or after Retry-After "
+        "seconds.",
+    ),
     "older-census": ProblemType(409, "Older census", "A later count of this unit is known."),
     # consent
     "not-a-grant": ProblemType(

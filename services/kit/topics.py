@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 
 DECLARATIONS = files("schemas") / "topics"
 FOR_EVER = -1
+REPLACED_WITHIN_MS = 60 * 60 * 1000
+"""After so long what a compacted topic has a newer value of may be cleaned away; Kafka would take a week."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 _CLOSED = ConfigDict(extra="forbid", str_min_length=1)
@@ -57,6 +59,7 @@ class Topic:
             "max.message.bytes": str(self.max_message_bytes),
             # `at` of a decision is the log's time: a writer's clock must have no say in it.
             "message.timestamp.type": "LogAppendTime",
+            **({"max.compaction.lag.ms": str(REPLACED_WITHIN_MS)} if self.cleanup == "compact" else {}),
         }
 
 

@@ -127,8 +127,13 @@ class CrossingView(BaseModel):
 
 
 class ReferralView(ReferralStatusView):
-    """All that its originator sees: everything but the boxes."""
+    """All that its originator sees: everything but the boxes.
 
+    `status_at` is the time that the event which made this status bears on the log, by this service's clock; of
+    `requested`, `created_at`. None for another status that was made before this was kept.
+    """
+
+    status_at: datetime | None
     version: int
     to: Addressee
     publisher_project: str | None

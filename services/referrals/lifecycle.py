@@ -101,13 +101,7 @@ async def _move(
     head = await store.head(session, referral.id)
     publishing.count(referral, head)
     referral.status, referral.status_version = to, head.version
-    if role is not Role.RECIPIENT or referral.historical:
-        # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
-        own = await store.own_view(session, referral)
-        own.see(own.sight.said_by_originator(to, head.version))
-    elif view is not None:
-        view.see(view.sight.said(to, head.version))
-    await publishing.publish_status(
+    status_at = await publishing.publish_status(
         session,
         referral,
         head,
@@ -116,6 +110,12 @@ async def _move(
         reason_code=body.reason_code if body else None,
         declined_by=body.declined_by if body else None,
     )
+    if role is not Role.RECIPIENT or referral.historical:
+        # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
+        own = await store.own_view(session, referral)
+        own.see(own.sight.said_by_originator(to, head.version, status_at))
+    elif view is not None:
+        view.see(view.sight.said(to, head.version))
 
 
 def _publisher(referral: Referral, role: Role) -> Party:

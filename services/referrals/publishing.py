@@ -92,15 +92,15 @@ async def publish_status(
     actor: Actor | None = None,
     reason_code: DeclineReason | None = None,
     declined_by: DeclinedBy | None = None,
-) -> None:
-    """Publish the referral's new status, once, under the head of household's client id."""
+) -> datetime:
+    """Publish the referral's new status, once, under the head of household's client id; return the event's time."""
     data = replace(
         public_data(referral, head, publisher, referral.status),
         actor=actor,
         reason_code=reason_code,
         declined_by=declined_by,
     )
-    await _put(await driver(session), _event_type(referral.status), data)
+    return await _put(await driver(session), _event_type(referral.status), data)
 
 
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:
@@ -118,8 +118,9 @@ def _event_type(status: ReferralStatus) -> type:
     return TYPES[f"referral.{status}"]
 
 
-async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> None:
-    event = event_type(id=random_id(), source=SOURCE, time=rfc3339(datetime.now(UTC)), specversion="1.0", data=data)
+async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> datetime:
+    now = datetime.now(UTC)
+    event = event_type(id=random_id(), source=SOURCE, time=rfc3339(now), specversion="1.0", data=data)
     await outbox.put_on(
         connection,
         topic=TOPIC,
@@ -128,3 +129,4 @@ async def _put(connection: AsyncConnection, event_type: type, data: ReferralData
         body=canonical.encode(event),
         notify=notify,
     )
+    return now

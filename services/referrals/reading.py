@@ -59,7 +59,7 @@ async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) ->
     for decision_id, (event, decision) in said:
         row = rows.get(decision_id)
         if event is not None and decision.verdict != "deny":
-            views.told(event.data, decision)
+            views.told(event, decision)
         else:
             views.denied(decision, about=(row.referral_id, row.client_id) if row else None)
         if row is not None and row.reached:  # our reader of deliveries was here first

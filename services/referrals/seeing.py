@@ -1,10 +1,11 @@
 """Lets each party see of a referral what the boundary's decisions tell it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.disclosures import Decision
+from schemas.disclosures import Decision, DisclosedEvent
 from schemas.events import ReferralData
 from services.referrals.noted import Noted
 from services.referrals.sight import CLOSED
@@ -21,11 +22,12 @@ class Views:
         for row in rows:
             self._keep(row)
 
-    def told(self, data: ReferralData, decision: Decision) -> None:
+    def told(self, event: DisclosedEvent, decision: Decision) -> None:
         """After a decision let a party know of an event."""
+        data = event.data
         word = decision.status or data.referral.status
         if decision.recipient.organization == data.referral.originator.organization:
-            self._told_originator(data, word)
+            self._told_originator(event, word)
         else:
             self._told_recipient(data, decision, word)
 
@@ -49,13 +51,13 @@ class Views:
         if decision.head and (member := self._rows.pop(place, None)) is not None:
             await self._forget(member)
 
-    def _told_originator(self, data: ReferralData, word: str) -> None:
-        referral = data.referral
+    def _told_originator(self, event: DisclosedEvent, word: str) -> None:
+        referral = event.data.referral
         own = self._rows.get((referral.originator.organization, referral.id))
         if own is not None:
-            own.see(own.sight.told_originator(word, referral.version))
+            own.see(own.sight.told_originator(word, referral.version, _moment(event.time)))
         # The rule was asked for what the recipient, who published this, may know: nothing any more.
-        publishers = self._heads.get((data.publisher.organization, referral.id))
+        publishers = self._heads.get((event.data.publisher.organization, referral.id))
         if word == CLOSED and publishers is not None:
             publishers.see(publishers.sight.told(CLOSED, referral.version))
 
@@ -108,3 +110,11 @@ class Views:
     def _of_member(self, organization: str, referral_id: str, client_id: str) -> View | None:
         row = self._rows.get((organization, referral_id))
         return row if row is not None and row.client_id == client_id else None
+
+
+def _moment(time: str) -> datetime | None:
+    """Read an event's time; nothing is decided by it, so nobody has checked that it is one."""
+    try:
+        return datetime.fromisoformat(time).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -6,6 +6,7 @@ itself; words carry the referral's version, so that an older one never takes the
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from schemas.events import DataCategory
@@ -19,11 +20,13 @@ class Sight:
     """The newest word a party knows, the version it is from, and whether the party may still know it.
 
     `closed`: its permission has lapsed, it hears only that. `hidden`: the client excluded it, the referral is gone.
+    `status_at`: when the status shown was made; known for the originator alone.
     """
 
     word: str
     version: int
     state: State = "open"
+    status_at: datetime | None = None
 
     @property
     def shown(self) -> str | None:
@@ -41,16 +44,18 @@ class Sight:
         """After the party moved the referral itself: that much it knows, whatever else it may know."""
         return replace(self, word=word, version=version)
 
-    def said_by_originator(self, word: str, version: int) -> "Sight":
+    def said_by_originator(self, word: str, version: int, status_at: datetime) -> "Sight":
         """After the originator moved its own referral; what it does itself was never closed to it."""
         del self
-        return Sight(word, version)
+        return Sight(word, version, status_at=status_at)
 
-    def told_originator(self, word: str, version: int) -> "Sight":
+    def told_originator(self, word: str, version: int, status_at: datetime | None) -> "Sight":
         """After a decision let the originator hear what a recipient did."""
         if version < self.version:
             return self
-        return replace(self, state="closed") if word == CLOSED else Sight(word, version)
+        if word == CLOSED:
+            return replace(self, state="closed", status_at=status_at)
+        return Sight(word, version, status_at=status_at)
 
     def told(self, word: str, version: int) -> "Sight":
         """After a decision let a recipient hear this word: the last decision says whether it may still know."""

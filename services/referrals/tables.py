@@ -95,6 +95,7 @@ class View(Table, table=True):
     `reached` it: then it has the id for the head too, and that row alone remains.
 
     `permitted`: the boundary decided a permit, so the recipient may have got the referral's id. `reached`: it has.
+    `status_at`: when the status shown was made, in the originator's row alone; see `bodies.ReferralView`.
     """
 
     __tablename__ = "views"
@@ -108,6 +109,7 @@ class View(Table, table=True):
     word: str = Field(sa_type=Text)
     version: int
     state: State = Field(sa_type=Text)
+    status_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
     @property
     def is_originators(self) -> bool:
@@ -132,11 +134,11 @@ class View(Table, table=True):
     @property
     def sight(self) -> Sight:
         """What the row says, for the pure rules."""
-        return Sight(self.word, self.version, self.state)
+        return Sight(self.word, self.version, self.state, self.status_at)
 
     def see(self, sight: Sight) -> None:
         """Make the row say this."""
-        self.word, self.version, self.state = sight.word, sight.version, sight.state
+        self.word, self.version, self.state, self.status_at = sight.word, sight.version, sight.state, sight.status_at
 
 
 class Decision(Table, table=True):

@@ -39,6 +39,7 @@ def _to_originator(
         {
             "id": row.name,
             "status": row.sight.shown,
+            "status_at": row.status_at,
             "version": referral.version,
             "to": recipient,
             "publisher_project": referral.originator_project,

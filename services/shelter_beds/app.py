@@ -7,17 +7,19 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from services.kit.attempts import Attempts
 from services.kit.clients import DelegatedClient, ServiceClient
 from services.kit.database import Database
 from services.kit.service import create_service
 from services.shelter_beds import api, holds_api, worker
 from services.shelter_beds.board import finding, holding, referring, serving, sign_in
-from services.shelter_beds.board.attempts import Attempts
+from services.shelter_beds.board.contacts import Contacts
 from services.shelter_beds.board.credentials import Credentials
 from services.shelter_beds.board.session import Seal
 from services.shelter_beds.board.sessions import CookieFollower, CookieSessions
 from services.shelter_beds.feed import api as feed_api
 from services.shelter_beds.feed.piece import Feed
+from services.shelter_beds.feed.places import Places
 from services.shelter_beds.feed.rhythm import Rhythm
 from services.shelter_beds.interop import api as interop
 from services.shelter_beds.settings import BedsSettings
@@ -44,14 +46,15 @@ def compose(
     `rhythm` is the feed's.
     """
     database = Database(settings.database_url)
-    feed = Feed(settings.kafka, rhythm or Rhythm())
+    places = Places(settings.feed_connections_per_client, settings.feed_filters)
+    feed = Feed(settings.kafka, rhythm or Rhythm(), places)
     clients = delegated or {name: DelegatedClient(settings, name) for name in ("governance", "referrals")}
 
     @asynccontextmanager
     async def keeping(app: FastAPI) -> AsyncIterator[None]:
         app.state.governance = governance
         try:
-            async with worker.working(settings, database):
+            async with worker.working(settings, database, governance):
                 yield
         finally:
             await governance.close()
@@ -83,5 +86,6 @@ def _sign_in_to(
     sessions = CookieSessions(Seal.of(settings.assertion_key), credentials, clock, secure=secure)
     app.state.sessions = sessions
     app.state.attempts = Attempts()
+    app.state.contacts = Contacts(clock)
     app.state.delegated = clients
     app.add_middleware(CookieFollower, sessions=sessions)

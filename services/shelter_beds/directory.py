@@ -1,4 +1,4 @@
-"""What governance says of a project: asked when a unit is registered for it."""
+"""What governance says of projects: asked when a unit is registered, and again and again which are confidential."""
 
 from schemas.codes import ProjectType
 from services.kit.bodies import Body
@@ -13,6 +13,19 @@ class RegisteredProject(Body):
     project_type: ProjectType
     confidential: bool
     victim_service_provider: bool
+
+
+class ProjectName(Body):
+    """Which project of which organization."""
+
+    organization: str
+    project: str
+
+
+class ConfidentialProjects(Body):
+    """Every project whose units nobody is to find."""
+
+    projects: list[ProjectName]
 
 
 async def project(governance: ServiceClient, organization: str, project_id: str) -> RegisteredProject:
@@ -30,3 +43,14 @@ async def project_now(governance: ServiceClient, organization: str, project_id: 
         return await project(governance, organization, project_id)
     except DependencyDown:
         return None
+
+
+async def confidential_projects(governance: ServiceClient) -> set[tuple[str, str]]:
+    """Ask which projects are confidential or a victim service provider's: (organization, project) of each.
+
+    DependencyDown when governance does not answer.
+    """
+    answer = await governance.get("/confidential-projects")
+    answer.require_success()
+    found = ConfidentialProjects.model_validate(answer.json())
+    return {(each.organization, each.project) for each in found.projects}

@@ -106,9 +106,21 @@ class UnitProfile(Described):
             raise refusal("hold_policy must be request or none where counts are not shown: holds would count the beds")
         if self.shown == "call" and self.hold_policy != "none":
             raise refusal("hold_policy must be none where shown is call: a hold would tell whether there is room")
-        if (self.confidential or self.shown == "call") and self.phone is None:
-            raise refusal("phone must be given for a unit that is reached by it alone")
         return self
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether there is a phone number where it is the only way in. A unit hidden by itself may have had none."""
+        return self.phone is not None or not (self.confidential or self.shown == "call")
+
+    def hidden(self) -> Self:
+        """Return the same of a confidential unit, that shows and gives no more than such a one may."""
+        narrowed = {
+            "confidential": True,
+            "shown": "yes_no" if self.shown == "counts" else self.shown,
+            "hold_policy": "request" if self.hold_policy == "instant" else self.hold_policy,
+        }
+        return type(self).model_validate(self.model_dump(mode="json") | narrowed)
 
     @property
     def zone(self) -> ZoneInfo:

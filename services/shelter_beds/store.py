@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Row, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -139,6 +139,13 @@ async def units_to_wake(session: AsyncSession, moment: datetime, most: int) -> S
     """Return units that change by themselves about now."""
     query = select(col(Unit.id)).where(col(Unit.wakes_at) <= moment, ~col(Unit.withdrawn)).limit(most)
     return (await session.scalars(query)).all()
+
+
+async def units_to_find(session: AsyncSession) -> Sequence[Row[str, str, str]]:
+    """Return (id, organization, project) of every unit that is not confidential."""
+    confidential = col(Unit.profile)["confidential"].as_boolean()
+    query = select(col(Unit.id), col(Unit.organization), col(Unit.project)).where(~col(Unit.withdrawn), ~confidential)
+    return (await session.execute(query.order_by(col(Unit.id)))).all()
 
 
 async def holds_for(session: AsyncSession, referral_ids: Collection[str]) -> Sequence[Hold]:

@@ -27,6 +27,7 @@ async def add(
         raise invalid_body("project_type", "must be the project's own")
     profile = UnitProfile.model_validate(body.model_dump(include=set(UnitProfile.model_fields)))
     _check_confidential(profile, project)
+    _check_reachable(profile)
     now = await database.now(session)
     _check_not_future(body.as_of, now)
     unit = Unit(
@@ -63,9 +64,12 @@ async def change(
     desk = await Desk.open(session, unit_id, Author.of(caller, body.actor))
     if not caller.is_admin and caller.organization != desk.unit.organization:
         raise Problem("not-found")
-    before, desk.profile = desk.unit.profile, body.applied_to(desk.unit.profile)
+    before, was_reachable = desk.unit.profile, desk.profile.is_reachable
+    desk.profile = body.applied_to(before)
     if desk.profile.confidential < before["confidential"] and not caller.is_admin:
         raise invalid_body("confidential", "only the administrator makes a unit's place known")
+    if was_reachable:
+        _check_reachable(desk.profile)
     if project is not None and not body.withdrawn:
         _check_confidential(desk.profile, project)
         desk.unit.organization_name = project.organization_name
@@ -77,7 +81,7 @@ async def change(
         desk.reported()
     if body.withdrawn:
         _withdraw(desk)
-    changed = {name: value for name, value in desk.unit.profile.items() if value != before.get(name)}
+    changed = _changed(before, desk.unit.profile)
     desk.note("withdrawn" if body.withdrawn else "changed", **changed, **({"beds": body.beds} if body.beds else {}))
     await desk.close()
     return view(desk.unit, desk.beds)
@@ -131,6 +135,16 @@ async def wake(session: AsyncSession, unit_id: str) -> None:
     await desk.close()
 
 
+async def hide(session: AsyncSession, unit_id: str) -> None:
+    """Make a unit confidential, by nobody's hand: its project has become so. Nothing does the reverse by itself."""
+    desk = await Desk.open(session, unit_id, Author())
+    if not desk.profile.confidential:  # another process may have done it
+        before, desk.profile = desk.unit.profile, desk.profile.hidden()
+        desk.unit.profile = desk.profile.model_dump(mode="json")
+        desk.note("changed", **_changed(before, desk.unit.profile))
+    await desk.close()
+
+
 def view(unit: Unit, beds: list[Bed]) -> bodies.UnitView:
     """Show a unit to whoever acts at its desk."""
     return bodies.UnitView(
@@ -168,6 +182,15 @@ _SHOWN: Final = {
 def _check_confidential(profile: UnitProfile, project: RegisteredProject) -> None:
     if (project.confidential or project.victim_service_provider) and not profile.confidential:
         raise invalid_body("confidential", "must be true: the project is confidential, or a victim service provider's")
+
+
+def _check_reachable(profile: UnitProfile) -> None:
+    if not profile.is_reachable:
+        raise invalid_body("phone", "must be given for a unit that is reached by it alone")
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in after.items() if value != before.get(name)}
 
 
 def _check_not_future(as_of: datetime | None, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What runs beside the API: the relay, the reader of referrals' lifecycle, and the clock."""
+"""What runs beside the API: the relay, the reader of referrals' lifecycle, the clock, and what hides units."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,6 +12,7 @@ from services.kit import database, logs
 from services.kit.admission import is_storable
 from services.kit.beside import beside
 from services.kit.broker import Record
+from services.kit.clients import ServiceClient
 from services.kit.database import Database
 from services.kit.outbox import OutboxRow
 from services.kit.reader import DatabaseReader
@@ -20,6 +21,7 @@ from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.shelter_beds import holds, store, units
 from services.shelter_beds.desk import Withdrawn
+from services.shelter_beds.hiding import keep_hiding
 from services.shelter_beds.model import EndReason
 
 TOPIC: Final = "client-events"
@@ -62,8 +64,10 @@ _ENDED: Final = msgspec.json.Decoder(_Ended)
 
 
 @asynccontextmanager
-async def working(settings: DatabaseSettings, database_of_ours: Database) -> AsyncIterator[None]:
-    """Relay, follow and expire while the block runs."""
+async def working(
+    settings: DatabaseSettings, database_of_ours: Database, governance: ServiceClient
+) -> AsyncIterator[None]:
+    """Relay, follow, expire and hide while the block runs."""
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
     reader = DatabaseReader(service, TOPIC, settings.kafka, url, follow, patience=PATIENCE)
@@ -72,6 +76,7 @@ async def working(settings: DatabaseSettings, database_of_ours: Database) -> Asy
         await running.enter_async_context(relay.running())
         await running.enter_async_context(reader.running())
         await running.enter_async_context(beside(_sweep(database_of_ours)))
+        await running.enter_async_context(beside(keep_hiding(database_of_ours, governance)))
         yield
 
 

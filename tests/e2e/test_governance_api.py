@@ -2,10 +2,15 @@
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
+import httpx
 import pytest
 
+from deploy.local.secrets import read_secrets, secrets_path
 from services.kit import keys
+from services.kit.assertions import sign_assertion
+from services.kit.attempts import PER_ADDRESS, PER_CLIENT, WINDOW_SECONDS
 from services.kit.auth import Scope, verify_access_token
 from tests.support.governance import PARTITIONS, Caller, controls, grant, is_problem, member, on_the_log, organization
 from tests.support.stack import StackProcess
@@ -40,6 +45,47 @@ def test_a_wrong_secret_an_unknown_client_and_another_grant_are_refused(
     other = admin.http.post("/oauth/token", data=grant(client_id, secret) | {"grant_type": "password"})
     is_problem(other, 400, "unsupported-grant-type", "grant_type")
     assert other.json()["error"] == "unsupported_grant_type"
+
+
+def test_secrets_can_not_be_tried_without_end_and_nobody_else_is_kept_out(
+    running_stack: StackProcess, admin: Caller
+) -> None:
+    made = organization(admin)
+    credential = admin.post(f"/organizations/{made}/credentials", {"name": "system", "scopes": ["inbox:read"]}).json()
+    right = grant(credential["client_id"], credential["client_secret"])
+    wrong = right | {"client_secret": "wrong"}
+
+    def asked(form: dict[str, str], address: str, assertion: str = "") -> httpx.Response:
+        headers = {"X-Forwarded-For": address} | ({"Authorization": f"Bearer {assertion}"} if assertion else {})
+        return admin.http.post("/oauth/token", data=form, headers=headers)
+
+    assert [asked(right, "198.51.100.1").status_code for _ in range(PER_CLIENT + 5)] == [200] * (PER_CLIENT + 5)
+    tried = [asked(wrong, "198.51.100.1").status_code for _ in range(PER_CLIENT + 2)]
+    assert tried == [401] * PER_CLIENT + [429] * 2
+    refused = asked(right, "198.51.100.1")
+    is_problem(refused, 429, "too-many-attempts")
+    assert 0 < int(refused.headers["retry-after"]) <= WINDOW_SECONDS
+    assert credential["client_id"] not in refused.text
+    assert asked(right, "198.51.100.2").status_code == 200, "its owner, who is elsewhere"
+    assert asked(grant(**running_stack.admin), "198.51.100.1").status_code == 200, "another client there"
+    guessed = [asked(grant(f"guess-{number}", "x"), "198.51.100.3").status_code for number in range(PER_ADDRESS + 1)]
+    assert guessed == [401] * PER_ADDRESS + [429]
+    assert asked(grant(**running_stack.admin), "198.51.100.4").status_code == 200
+    signed = [asked(wrong, "198.51.100.1", _of_the_board(running_stack, wrong)).status_code for _ in range(2)]
+    assert signed == [401, 401], "the board counts its own visitors"
+    assert asked(wrong, "198.51.100.1", _of_the_board(running_stack, right)).status_code == 429, "another's form"
+
+
+def _of_the_board(stack: StackProcess, form: dict[str, str]) -> str:
+    """What shelter_beds sends with a form of its own."""
+    key = keys.decode_private(read_secrets(secrets_path(stack.home))["THRESHOLD_SHELTER_BEDS_ASSERTION_KEY"])
+    request: dict[str, Any] = {
+        "method": "POST",
+        "target": "/oauth/token",
+        "body": urlencode(form).encode(),
+        "now": time.time(),
+    }
+    return sign_assertion(key, issuer="shelter_beds", audience="governance", **request)
 
 
 def test_a_secret_is_shown_once_even_to_a_repetition(admin: Caller) -> None:

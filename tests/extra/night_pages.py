@@ -71,7 +71,7 @@ async def night(database_url: str, more: int = 0) -> AsyncIterator[Night]:
         await asked_and_held(board, units["Harbor Rooms"], units["St. Brigid Family House"])
         hold = await board.shelter.hold(units["Winter Overflow, Union Hall"], OUTREACH, beds=2, minutes=60)
         referred = await board.shelter.hold(units["Veterans Landing"], OUTREACH, referral_id="referral-0")
-        board.others.status = "accepted"
+        board.others.status, board.others.status_at = "accepted", moment(-120)
         board.others.crossing = {
             "categories": ["identity", "household"],
             "withheld": {"health": "no-consent"},

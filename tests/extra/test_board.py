@@ -40,7 +40,6 @@ def pages(town: Night) -> list[str]:
         "/board?view=wall",
         f"/board/units/{harbor}/hold?beds=2",
         f"/board/holds/{town.hold}",
-        f"/board/holds/{town.hold}/refer",
         f"/board/desk?unit={family}",
         f"/board/desk?unit={town.units['Winter Overflow, Union Hall']}&done=said",
         "/board/holds/none",
@@ -80,9 +79,6 @@ async def test_find_hold_and_the_desk_by_keyboard_alone(town: Night) -> None:
         await page.keyboard.press("Enter")
         await expect(page.locator(".ticket .code")).to_have_text(re.compile(r"[A-Z]+-\d\d"))
         code = await page.locator(".ticket .code").inner_text()
-        await tab_to(page, "Refer someone")
-        await page.keyboard.press("Enter")
-        await expect(page).to_have_url(re.compile(r"/refer$"))
         await tab_to(page, "client_id")
         await page.keyboard.type(CLIENT)
         await page.keyboard.press("Enter")
@@ -107,7 +103,6 @@ async def test_it_works_without_javascript(town: Night) -> None:
         assert await page.locator(".unit").count() == 1
         await page.get_by_role("link", name="Hold Lantern Youth Loft").click()
         await page.get_by_role("button", name="Hold").click()
-        await page.get_by_role("link", name="Refer someone").click()
         await page.get_by_label("Client ID").fill(CLIENT)
         await page.get_by_role("button", name="Send the referral").click()
         assert "has: identity, household" in await page.locator(".crossing").inner_text()

@@ -37,7 +37,7 @@ async def test_the_pages_have_their_pictures(town: Night) -> None:
         ("hold", PHONE, town.outreach, f"/board/holds/{town.hold}"),
         ("referred", TABLET, town.outreach, f"/board/holds/{town.referred}"),
         ("desk", TABLET, town.shelter, f"/board/desk?unit={town.units['St. Brigid Family House']}"),
-        ("refer", TABLET, town.outreach, f"/board/holds/{town.hold}/refer"),
+        ("hold-desktop", DESKTOP, town.outreach, f"/board/holds/{town.hold}"),
         ("hold-form", TABLET, town.outreach, f"/board/units/{town.units['Harbor Rooms']}/hold?beds=2"),
         ("sign-in", PHONE, "", "/sign-in"),
     ):
@@ -46,7 +46,7 @@ async def test_the_pages_have_their_pictures(town: Night) -> None:
             await page.wait_for_load_state()
             if path.startswith("/board?") or path == "/board":
                 await page.wait_for_selector(".connection.live")
-            await taken(page, FOLDER / f"{name}.png", whole=name in {"desk", "refer"})
+            await taken(page, FOLDER / f"{name}.png", whole=name in {"desk", "hold-desktop"})
 
 
 async def taken(page: Page, path: Path, *, whole: bool) -> None:

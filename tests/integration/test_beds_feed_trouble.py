@@ -17,9 +17,11 @@ from prometheus_client import REGISTRY
 from services.kit import cluster
 from services.shelter_beds.feed.rhythm import Rhythm
 from tests.conftest import Databases
+from tests.support.callers import bearer
 from tests.support.feed import Listener, listening, served
+from tests.support.governance import is_problem
 from tests.support.said_units import TOPIC, said_unit, say
-from tests.support.shelter import OUTREACH, SHELTER, Shelter, opened
+from tests.support.shelter import OUTREACH, SCOPES, SHELTER, Shelter, opened
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,24 +72,33 @@ async def test_a_service_that_stops_says_goodbye_and_does_not_wait_for_its_reade
     await reading.__aexit__(None, None, None)
 
 
-async def test_two_processes_serve_side_by_side(shelter: Shelter) -> None:
-    one, other = shelter.composed(QUICK), shelter.composed(QUICK)
-    headers = shelter.headers(OUTREACH)
-    heard = Listener()
-    async with served(other) as other_url, httpx.AsyncClient(base_url=other_url, trust_env=False) as shelter.http:
-        async with served(one) as url, listening(url, headers) as here, listening(other_url, headers) as there:
-            unit = await shelter.unit(2)
-            await here.knows(unit, available=2)
-            await there.knows(unit, available=2)
-            async with listening(url, headers, heard):
-                await heard.until("snapshot")
-        hold = await shelter.hold(unit)
-        async with listening(other_url, headers, heard):  # a position of the one means the same to the other
-            await heard.knows(unit, available=1, held=1)
-            shelter.sql("UPDATE holds SET expires_at = now() WHERE id = %s", hold["id"])
-            await heard.knows(unit, available=2, held=0)
-        assert heard.names().count("snapshot") == 1
-        assert "reset" not in heard.names()
+async def test_a_client_that_has_all_its_places_is_refused_until_one_is_free(
+    shelter: Shelter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = {"feed_connections_per_client": 2, "feed_filters": 1}
+    monkeypatch.setattr(shelter, "settings", shelter.settings.model_copy(update=bounds))
+    shelter.community.now = time.time()
+    one, other = (bearer(shelter.community.token(OUTREACH, SCOPES, client_id=name)) for name in ("one", "other"))
+    async with (
+        served(shelter.composed(QUICK)) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+        listening(url, one) as heard,
+    ):
+        async with listening(url, one, age="30"):
+            refused = await http.get("/feed", headers=one)
+            is_problem(refused, 429, "too-many-feeds")
+            assert int(refused.headers["retry-after"]) > 0
+            filtered = await http.get("/feed", params={"age": "31"}, headers=other)
+            is_problem(filtered, 503, "too-many-filters")
+            async with listening(url, other) as free, listening(url, other, age="30"):
+                await free.until("snapshot")
+
+        async def is_free() -> bool:
+            async with http.stream("GET", "/feed", headers=one) as answer:
+                return answer.status_code == 200
+
+        await wait_until_async(is_free, what="the place of who left")
+        assert not heard.ended
 
 
 async def test_while_the_broker_is_away_the_feed_says_so_and_then_goes_on(shelter: Shelter) -> None:

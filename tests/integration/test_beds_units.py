@@ -37,8 +37,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a season that ends before it begins": ({"opens_on": "2026-12-01", "closes_on": "2026-12-01"}, "body"),
     "ages the wrong way round": ({"minimum_age": 30, "maximum_age": 18}, "body"),
     "a confidential unit that shows counts": ({"confidential": True, "phone": "555 0100"}, "body"),
-    "a confidential unit without a hotline": ({"confidential": True, "shown": "yes_no"}, "body"),
-    "a unit to call without a number": ({"shown": "call", "hold_policy": "none"}, "body"),
+    "a confidential unit without a hotline": ({"confidential": True, "shown": "yes_no"}, "phone"),
+    "a unit to call without a number": ({"shown": "call", "hold_policy": "none"}, "phone"),
     "a unit to call that gives holds": ({"shown": "call", "phone": "555 0100"}, "body"),
 }
 

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from services.kit.auth import Scope
 from services.kit.database import Database
 from services.kit.problems import Fault, Problem
 from tests.conftest import Databases
@@ -71,7 +72,7 @@ async def test_a_place_that_is_confidential_shows_yes_or_no_and_a_number_to_call
     assert re.search(r'<b class="word">\s*Yes', shown)
     assert "of 3 beds" not in shown
     hold = (await navigator.post(f"/board/units/{unit}/hold", beds="1", minutes="30")).headers["location"]
-    for path in (hold, f"{hold}/refer", "/board", f"/board/units/{unit}/hold"):
+    for path in (hold, "/board", f"/board/units/{unit}/hold"):
         assert not re.search("Canary|22:00|bedding", (await navigator.get(path)).text), path
     more = (await navigator.post(f"/board/units/{unit}/hold", beds="5", minutes="30")).headers["location"]
     for path in (more, "/board"):  # 2 of them are free, and nobody but the shelter may know
@@ -170,8 +171,7 @@ async def test_what_is_wrong_stands_beside_its_field_in_the_visitor_s_language(
 
 async def test_refer_crosses_as_the_api_says_and_nothing_typed_stays(board: Board, navigator: Browser) -> None:
     unit, address = await held(board, navigator, project="harbor-beds")
-    form = (await navigator.get(f"{address}/refer")).text
-    assert "Night team" in form
+    assert "Night team" in (await navigator.get(address)).text
     sent = await navigator.post(f"{address}/refer", **REFERRED)
     assert (sent.status_code, sent.headers["location"]) == (303, address)
     assert board.others.referred[-1] == {
@@ -191,12 +191,12 @@ async def test_refer_crosses_as_the_api_says_and_nothing_typed_stays(board: Boar
     }
     referral = (await board.shelter.get(OUTREACH, address.removeprefix("/board"))).json()["referral_id"]
     assert "on its way: need" in plain((await navigator.get(address)).text)
-    board.others.status = "accepted"
+    board.others.status, board.others.status_at = "accepted", "2026-11-26T08:16:00Z"
     board.others.crossing = {
         "categories": ["identity", "household"], "withheld": {"health": "no-consent"},
         "delivered_at": "2026-11-26T08:14:00Z",
     }  # fmt: skip
-    line = "has: identity, household; not sent: health; delivered 08:14; accepted"
+    line = "has: identity, household; not sent: health; delivered 08:14; accepted 08:16"
     assert line in plain((await navigator.get(f"/board/referrals/{referral}")).text)
     assert line in plain((await navigator.get(address)).text)
     tables = [str(name) for (name,) in board.shelter.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
@@ -204,6 +204,26 @@ async def test_refer_crosses_as_the_api_says_and_nothing_typed_stays(board: Boar
     assert "Canary-Rosa" not in kept
     assert CLIENT not in kept
     assert unit in kept, "then the search above finds nothing"
+
+
+async def test_when_a_shelter_accepted_is_said_in_the_time_of_its_place(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator, time_zone="America/Chicago")
+    await board.shelter.patch(OUTREACH, address.removeprefix("/board"), referral_id="referral-a")
+    board.others.status, board.others.status_at = "accepted", "2026-11-26T08:16:00Z"
+    assert "; accepted 02:16 " in plain((await navigator.get(address)).text)
+    assert "; aceptada 02:16 h " in plain((await navigator.get(address, lang="es")).text)
+    board.others.status = "requested"
+    assert "; not answered yet " in plain((await navigator.get(address, lang="en")).text)
+
+
+async def test_who_may_not_refer_is_not_asked_for_whom(board: Board) -> None:
+    async with board.visitor(OUTREACH, frozenset({Scope.HOLDS_WRITE, Scope.BEDS_READ, Scope.BEDS_WRITE})) as navigator:
+        _, address = await held(board, navigator)
+        page = (await navigator.get(address)).text
+        assert ("Send the referral" in page, "Extend once" in page) == (False, True)
+        assert (await navigator.post(f"{address}/extension")).status_code == 303
+    async with board.visitor(OUTREACH) as navigator:
+        assert "Send the referral" in (await navigator.get(address)).text
 
 
 async def test_a_referral_that_is_refused_says_why_beside_its_field(board: Board, navigator: Browser) -> None:

@@ -1,5 +1,6 @@
-"""Referring from a hold when an answer is lost: nothing typed is lost with it, and nobody is referred twice."""
+"""Referring from a hold when something is amiss: nothing that was typed is lost, and nobody is referred twice."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,8 +10,11 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from services.kit.database import Database
+from services.kit.problems import Fault, Problem
+from services.shelter_beds.board.contacts import FRESH_SECONDS, Contacts
+from services.shelter_beds.board.credentials import AWAY_SECONDS
 from tests.conftest import Databases
-from tests.support.board import REFERRED, Board, Browser, held, running_board
+from tests.support.board import CONTACTS, REFERRED, Board, Browser, held, running_board
 from tests.support.shelter import OUTREACH
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,6 +42,13 @@ def others_are_down(board: Board) -> Iterator[None]:
 
 
 @contextmanager
+def later(board: Board, seconds: float) -> Iterator[None]:
+    board.others.ahead += seconds
+    yield
+    board.others.ahead = 0
+
+
+@contextmanager
 def an_answer_is_lost(board: Board) -> Iterator[None]:
     board.others.deaf.add("referrals")
     yield
@@ -62,7 +73,7 @@ async def test_a_referral_that_may_have_been_sent_is_sent_again_without_harm(
 ) -> None:
     _, address = await held(board, navigator)
     before = len(board.others.referred)
-    once = ONCE.findall((await navigator.get(f"{address}/refer")).text)
+    once = ONCE.findall((await navigator.get(address)).text)
     with trouble(board):
         unknown = await navigator.post(f"{address}/refer", **REFERRED, once=once[0])
     assert (unknown.status_code, "not known whether the referral was sent" in unknown.text) == (503, True)
@@ -76,7 +87,7 @@ async def test_a_referral_that_may_have_been_sent_is_sent_again_without_harm(
 
 async def test_while_a_hold_can_t_be_read_what_was_typed_is_kept(board: Board, navigator: Browser) -> None:
     _, address = await held(board, navigator)
-    page = (await navigator.get(f"{address}/refer")).text
+    page = (await navigator.get(address)).text
     state, own = board.shelter.app.state, board.shelter.app.state.database
     state.database = Database(SecretStr("postgresql+psycopg://nobody@/nothing?host=/nowhere"))
     away = await navigator.http.post(f"{address}/refer", data=dict(HIDDEN.findall(page)) | REFERRED)
@@ -84,6 +95,7 @@ async def test_while_a_hold_can_t_be_read_what_was_typed_is_kept(board: Board, n
     assert (away.status_code, "not known whether the referral was sent" in away.text) == (503, True)
     kept = dict(HIDDEN.findall(away.text.split("<main")[1]))
     assert kept == dict(HIDDEN.findall(page.split("<main")[1])) | REFERRED | {"accessible": ""}
+    assert "<dd>Canary-Rosa</dd>" in away.text, "nobody sends what they don't see"
     assert (await navigator.http.post(f"{address}/refer", data=kept)).headers["location"] == address
     assert board.others.referred[-1]["members"][0]["client_id"] == REFERRED["client_id"]
 
@@ -97,3 +109,84 @@ async def test_a_form_that_was_sent_with_other_values_says_so(board: Board, navi
     other = await navigator.post(f"{address}/refer", **REFERRED | {"first_name": "Rosa"}, once=unit)
     assert (other.status_code, "sent this form before, with other values" in other.text) == (422, True)
     assert ONCE.findall(other.text) != [unit]
+
+
+@pytest.mark.parametrize("seconds", [601, 3601])
+async def test_while_the_session_can_t_be_verified_again_what_was_typed_is_kept(board: Board, seconds: float) -> None:
+    async with board.visitor(OUTREACH) as navigator:
+        _, address = await held(board, navigator)
+        page = dict(HIDDEN.findall((await navigator.get(address)).text))
+        before = len(board.others.referred)
+        with later(board, seconds):
+            kept = {"accessible": ""} | page | REFERRED
+            for path in ("refer", "extension"):
+                with others_are_down(board):
+                    away = await navigator.http.post(f"{address}/{path}", data=page | REFERRED)
+                assert (away.status_code, "sign-in could not be checked" in away.text) == (503, True), path
+                assert dict(HIDDEN.findall(away.text.split("<main")[1])) == kept
+            board.others.ahead += AWAY_SECONDS
+            assert (await navigator.http.post(f"{address}/refer", data=kept)).headers["location"] == address
+    assert len(board.others.referred) == before + 1
+
+
+async def test_a_form_that_is_too_old_comes_again_with_what_was_typed(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    before = len(board.others.referred)
+    old = await navigator.http.post(f"{address}/refer", data={"csrf": "of another session"} | REFERRED)
+    assert (old.status_code, "too old, so nothing was sent" in old.text) == (403, True)
+    assert "<dd>Canary-Rosa</dd>" in old.text
+    assert len(board.others.referred) == before
+    kept = dict(HIDDEN.findall(old.text.split("<main")[1]))
+    assert (await navigator.http.post(f"{address}/refer", data=kept)).headers["location"] == address
+    assert len(board.others.referred) == before + 1
+    bare = await navigator.http.post(f"{address}/cancel", data={"csrf": "of another session"})
+    assert (bare.status_code, "Go back, load it again" in bare.text) == (403, True)
+    assert (await navigator.post(f"{address}/refer")).status_code == 422, "that has none of the form's fields"
+
+
+async def test_whoever_extends_a_hold_keeps_what_they_typed(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    for status, said in ((200, ">Say this code at the door"), (409, "extended only once")):
+        answer = await navigator.post(f"{address}/extension", **REFERRED, once="once-1")
+        assert f"{address}/extension" not in answer.text
+        assert (answer.status_code, said in answer.text) == (status, True)
+        assert 'value="Canary-Rosa"' in answer.text
+        assert ONCE.findall(answer.text) == ["once-1"]
+        assert not re.search(r'id="next" data-state', answer.text), "then its script may take the form away"
+
+
+async def test_what_was_typed_stays_though_the_hold_has_ended(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    await navigator.post(f"{address}/cancel")
+    assert "client_id" not in (await navigator.get(address)).text
+    board.others.refusing = Problem("unknown-contact", faults=[Fault("call_back", "")])
+    refused = await navigator.post(f"{address}/refer", **REFERRED)
+    board.others.refusing = None
+    assert refused.status_code == 422
+    for said in ("You gave the beds back", 'id="fault-call_back"', 'value="Canary-Rosa"'):
+        assert said in refused.text
+
+
+async def test_a_hold_s_page_needs_governance_neither_often_nor_at_all(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    state, others = board.shelter.app.state, board.others
+    state.contacts = Contacts(others.clock)
+    before = others.contacts_asked
+    others.hung.add("governance")
+    async with asyncio.timeout(10):
+        pages = [(await navigator.get(address)).text for _ in range(3)]
+    others.hung.clear()
+    assert all("contacts can&#39;t be read" in page and "Send the referral" in page for page in pages)
+    assert others.unanswered == 1, "whoever looks again does not wait again"
+    with later(board, FRESH_SECONDS):
+        pages = [(await navigator.get(address)).text for _ in range(3)]
+        assert all("Night team" in page for page in pages)
+        assert others.contacts_asked == before + 1
+        others.ahead += FRESH_SECONDS
+        with others_are_down(board):
+            assert "Night team" in (await navigator.get(address)).text
+        others.ahead += FRESH_SECONDS
+        others.contacts = []
+        assert "has no contact yet" in (await navigator.get(address)).text
+        others.contacts = CONTACTS
+        assert "Night team" in (await navigator.get(address)).text, "who has none adds one, and looks again"

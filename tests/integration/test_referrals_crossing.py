@@ -230,9 +230,12 @@ async def test_the_lifecycle_is_published_once_under_the_head_and_carries_no_box
         requested.data.purpose,
     )
     assert (accepted.data.sealed, accepted.data.call_back) == ((), None)
-    for to in ("started", "on_hold", "started", "completed"):
+    assert (await town.own_view(referral))["status_at"] == accepted.time
+    for number, to in enumerate(("started", "on_hold", "started", "completed"), 4):
         assert (await town.move(SHELTER, reference, to)).json() == {"id": reference, "status": to}
-        assert (await town.own_view(referral))["status"] == to
+        moved = (await town.wait_events(referral, number))[-1]
+        own = await town.own_view(referral)
+        assert (own["status"], own["status_at"]) == (to, moved.time)
     is_problem(await town.move(OUTREACH, referral, "cancelled"), 409, "invalid-transition", "to")
 
 
@@ -241,9 +244,13 @@ async def test_a_referral_nobody_answers_expires(town: Town) -> None:
     client = town.keys.client(OUTREACH)
     referral = await town.refer(client_id=client, respond_by=soon)
     reference = (await town.crossing(referral, verdict="deidentified"))["reference"]
-    await town.shown(OUTREACH, referral, "expired")
+    own = await town.own_view(referral)
+    assert (own["status"], own["status_at"]) == ("requested", own["created_at"])
+    expired_at = (await town.shown(OUTREACH, referral, "expired"))["status_at"]
     await town.shown(SHELTER, reference, "expired")
-    assert isinstance((await town.wait_events(referral, 2))[1], ReferralExpired)
+    expired = (await town.wait_events(referral, 2))[1]
+    assert isinstance(expired, ReferralExpired)
+    assert expired_at == expired.time
 
 
 async def test_deliveries_say_when_it_arrived_and_what_the_custodian_cut(town: Town) -> None:

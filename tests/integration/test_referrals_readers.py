@@ -231,3 +231,17 @@ def test_what_a_recipient_knew_before_its_names_were_kept_apart_it_knows_after(p
         own = "SELECT count(*) FROM views WHERE organization = 'outreach' AND name = referral_id AND reached"
         assert connection.execute(text(own)).scalar_one() == 3
     engine.dispose()
+
+
+def test_of_a_status_from_before_its_time_was_kept_only_the_request_s_is_known(postgres: Databases) -> None:
+    url = SecretStr(postgres.create_database("referrals"))
+    engine = create_engine(url.get_secret_value(), connect_args=CONNECT_ARGUMENTS)
+    with engine.begin() as connection:
+        command.upgrade(_configuration("referrals", connection), "0001")
+        connection.execute(text(BEFORE))
+        connection.execute(text("UPDATE views SET word = 'requested' WHERE name = 'cut'"))
+        command.upgrade(_configuration("referrals", connection), "head")
+        query = "SELECT organization, name FROM views JOIN referrals ON id = referral_id WHERE status_at = created_at"
+        assert connection.execute(text(query)).fetchall() == [("outreach", "cut")]
+        assert connection.execute(text("SELECT count(status_at) FROM views")).scalar_one() == 1
+    engine.dispose()

@@ -44,6 +44,10 @@ class Others:
     ahead: float = 0.0  # seconds by which their clock, and the board's, is ahead
     down: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)  # does what it is asked, and its answer is lost
+    hung: set[str] = field(default_factory=set)  # takes a request, and never answers
+    unanswered: int = 0
+    contacts: list[dict[str, Any]] = field(default_factory=lambda: CONTACTS)
+    contacts_asked: int = 0
     secrets: dict[tuple[str, str], Principal] = field(default_factory=dict)
     asked: int = 0
     referred: list[dict[str, Any]] = field(default_factory=list)
@@ -51,6 +55,7 @@ class Others:
     refusing: Problem | None = None
     crossing: dict[str, Any] = field(default_factory=dict)
     status: str = "requested"
+    status_at: str = "2026-11-26T08:02:00Z"
 
     def clock(self) -> float:
         return time.time() + self.ahead
@@ -84,7 +89,11 @@ class Others:
 
         @router.get("/organizations/{organization_id}")
         async def organization(organization_id: str, caller: Annotated[Principal, requires()]) -> dict[str, Any]:
-            return {"id": organization_id, "contacts": CONTACTS if caller.organization == organization_id else None}
+            self.contacts_asked += 1
+            return {
+                "id": organization_id,
+                "contacts": self.contacts if caller.organization == organization_id else None,
+            }
 
         return create_service(self.community.settings("governance"), routers=[router], clock=self.clock)
 
@@ -111,7 +120,8 @@ class Others:
         ) -> dict[str, Any]:
             del caller
             sent: dict[str, Any] = {"verdict": "permit", "categories": ["need"], "withheld": {}, "delivered_at": None}
-            return {"id": referral_id, "status": self.status, "crossing": [sent | self.crossing]}
+            said = {"id": referral_id, "status": self.status, "status_at": self.status_at}
+            return said | {"crossing": [sent | self.crossing]}
 
         return create_service(self.community.settings("referrals"), routers=[router], clock=self.clock)
 
@@ -127,6 +137,9 @@ class _Line:
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._name in self._others.down:
             raise httpx.ConnectError("down")
+        if self._name in self._others.hung:
+            self._others.unanswered += 1
+            await asyncio.Event().wait()
         answer = await self._transport.handle_async_request(request)
         if self._name in self._others.deaf:
             raise httpx.ReadTimeout("lost")

@@ -1,7 +1,7 @@
-"""shelter_beds in this process, on a real Kafka and PostgreSQL; of governance there is the one address it asks."""
+"""shelter_beds in this process, on a real Kafka and PostgreSQL; of governance there are the addresses it asks."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +41,10 @@ _AVAILABILITY = msgspec.json.Decoder(UnitAvailability)
 
 @dataclass
 class Shelter:
-    """The running service, and what a test does with it."""
+    """The running service, and what a test does with it.
+
+    `confidential` are (organization, project) that governance calls so when it is asked for all.
+    """
 
     bootstrap: str
     settings: BedsSettings
@@ -50,12 +53,13 @@ class Shelter:
     running: AsyncExitStack = field(default_factory=AsyncExitStack)
     delegated: Mapping[str, DelegatedClient] | None = None
     clock: Callable[[], float] = time.time
+    confidential: set[tuple[str, str]] = field(default_factory=set)
     http: httpx.AsyncClient = field(init=False)
     app: FastAPI = field(init=False)
 
     def composed(self, rhythm: Rhythm | None = None) -> FastAPI:
         """Make the application: each is one process's."""
-        governance = create_service(self.community.settings("governance"), routers=[projects()])
+        governance = create_service(self.community.settings("governance"), routers=[projects(self.confidential)])
         transport = httpx.ASGITransport(app=governance)
         client = ServiceClient(self.settings, "governance", transport=transport)
         return compose(self.settings, client, rhythm, self.delegated, self.clock)
@@ -168,7 +172,7 @@ async def opened(database_url: str) -> AsyncIterator[Shelter]:
         yield Shelter(broker.bootstrap, settings, community, broker)
 
 
-def projects() -> APIRouter:
+def projects(confidential: Collection[tuple[str, str]] = ()) -> APIRouter:
     router = APIRouter(dependencies=[service_only("shelter_beds")])
 
     @router.get("/organizations/{organization_id}/projects/{project_id}")
@@ -176,5 +180,9 @@ def projects() -> APIRouter:
         if project_id == "no-such-project":
             raise Problem("not-found")
         return PROJECT | {"victim_service_provider": organization_id == SAFE_HOUSE}
+
+    @router.get("/confidential-projects")
+    async def confidential_projects() -> dict[str, Any]:
+        return {"projects": [{"organization": each, "project": project} for each, project in confidential]}
 
     return router

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.beds import Unit
 from services.kit.broker import Record
+from services.kit.relay import HELD
 from services.shelter_beds.feed.filters import EVERYTHING, Filter
 from services.shelter_beds.feed.position import Position, parsed
 from services.shelter_beds.feed.rhythm import Pace
-from services.shelter_beds.feed.view import Availability, Known, split, split_blind
+from services.shelter_beds.feed.view import REMEMBERED, Availability, Known, split, split_blind
 from tests.support.said_units import record_of, said_unit
 
 PETS = Filter(pets=True)
@@ -30,6 +32,28 @@ def test_only_the_newest_of_each_unit_is_told_in_the_order_of_the_log() -> None:
     assert [(change.now.unit_id, change.now.offset) for change in changes.changes] == [("a", 2), ("b", 3)]
     assert (changes.since, changes.upto, view.next_offset) == (-1, 3, 4)
     assert [known.offset for known in view.since(2)] == [3]
+
+
+def test_a_record_that_comes_again_takes_nothing_back() -> None:
+    view = Availability()
+    records = [record_of(said_unit("a", available=n, version=n, withdrawn=n == 3), n) for n in range(1, 4)]
+    records.append(record_of(said_unit("b"), 4))
+    view.apply(records, 5)
+    again = [replace(record, offset=record.offset + 4) for record in records]
+    for record in again:
+        changes = view.apply([record], record.offset + 1)
+        assert (changes.changes, changes.upto) == ([], record.offset)
+        assert [unit.unit_id for unit in view.units()] == ["b"]
+    assert view.since(4) == []
+    restored = view.apply([record_of(said_unit("b", version=1, available=9), 9)], 10)
+    assert [change.now.unit_id for change in restored.changes] == ["b"], "an older version from a restored database"
+
+
+def test_what_is_remembered_of_records_has_a_bound() -> None:
+    view = Availability()
+    view.apply([record_of(said_unit("a"), offset) for offset in range(REMEMBERED + 9)], REMEMBERED + 9)
+    assert len(view._remembered) == REMEMBERED
+    assert REMEMBERED > 2 * HELD
 
 
 def test_a_unit_that_is_withdrawn_or_can_not_be_read_is_not_shown_but_remembered() -> None:

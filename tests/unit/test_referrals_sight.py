@@ -11,7 +11,7 @@ from services.kit.sayable import SAYABLE, UNSAID
 from services.referrals.crossing import Crossing, crossing
 from services.referrals.sight import Sight
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOON, LATER = (datetime(2026, 11, 23, hour, tzinfo=UTC) for hour in (12, 13))
 ONLY_WITH_REQUEST: dict[DataCategory, str] = {"need": "only-with-the-request", "identity": "no-consent"}
 
 
@@ -70,10 +70,12 @@ def test_a_denial_closes_unless_the_permission_stands(
 
 
 def test_an_originator_hears_closed_and_still_knows_what_it_does_itself() -> None:
-    closed = Sight("requested", 1).told_originator("closed", 2)
-    assert closed.shown == "closed"
-    assert closed.said_by_originator("cancelled", 3).shown == "cancelled"
-    assert closed.said_by_originator("cancelled", 3).told_originator("closed", 2).shown == "cancelled"
+    closed = Sight("requested", 1).told_originator("closed", 2, NOON)
+    assert (closed.shown, closed.status_at) == ("closed", NOON)
+    cancelled = closed.said_by_originator("cancelled", 3, LATER)
+    assert (cancelled.shown, cancelled.status_at) == ("cancelled", LATER)
+    assert cancelled.told_originator("closed", 2, NOON) == cancelled
+    assert Sight("accepted", 2).told_originator("started", 3, LATER).status_at == LATER
 
 
 def test_nothing_decided_is_nothing_sent() -> None:

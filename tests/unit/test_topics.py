@@ -40,6 +40,11 @@ def test_every_topic_is_kept_for_ever_under_the_logs_own_time(topic: topics.Topi
     assert topic.readers
 
 
+def test_what_was_replaced_does_not_stay_on_a_compacted_topic_for_days() -> None:
+    lags = {name: topic.config.get("max.compaction.lag.ms") for name, topic in topics.load().items()}
+    assert lags == {name: "3600000" if name == "bed-availability" else None for name in lags}
+
+
 def test_client_events_names_every_type_that_may_stand_on_it() -> None:
     assert set(topics.load()["client-events"].schema.types) == {
         event.__struct_config__.tag for event in get_args(Event)

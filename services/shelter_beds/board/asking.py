@@ -34,9 +34,10 @@ async def call(
 
 
 async def crossing(request: Request, visitor: Visitor, referral_id: str) -> dict[str, Any] | None:
-    """Return what the recipient has of a referral: status, categories, what was withheld, when it left; None: unknown.
+    """Return what the recipient has of a referral: status and since when, categories, what was withheld, when it left.
 
-    Where the credential may not read referrals, or the referrals service is away, that is what it says: `unknown`.
+    None: there is none. Where the credential may not read referrals, or the referrals service is away, it says so:
+    the status is `unknown`.
     """
     unknown: dict[str, Any] = {"id": referral_id, "status": "unknown"}
     if not visitor.may(Scope.REFERRALS_READ):
@@ -49,11 +50,11 @@ async def crossing(request: Request, visitor: Visitor, referral_id: str) -> dict
     if not seen.get("crossing"):
         return None
     first = seen["crossing"][0]
-    delivered = first["delivered_at"]
     return {
         "id": referral_id,
         "status": seen["status"],
-        "delivered_at": datetime.fromisoformat(delivered) if delivered else None,
+        "status_at": _moment(seen["status_at"]),
+        "delivered_at": _moment(first["delivered_at"]),
         **{name: first[name] for name in ("verdict", "categories", "withheld")},
     }
 
@@ -64,3 +65,7 @@ def problem_of(answer: Answer) -> Problem:
     name = str(said.get("type", "")).removeprefix("/problems/")
     faults = [Fault(str(each["field"]), "") for each in said.get("errors", [])]
     return Problem(name if name in PROBLEM_TYPES else "internal-error", faults=faults)
+
+
+def _moment(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None

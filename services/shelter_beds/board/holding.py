@@ -1,5 +1,6 @@
 """HTTP: from a unit's card to a hold, and what its holder may do with it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -14,13 +15,15 @@ from services.kit.keys import random_id
 from services.kit.problems import Problem
 from services.shelter_beds import bodies, holds, saying, store
 from services.shelter_beds.board import asking, cards, language, pages
+from services.shelter_beds.board.contacts import Contacts
+from services.shelter_beds.board.referral_form import KeepingRoute, Sheet, sent
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
 from services.shelter_beds.board.typed import read, text
 from services.shelter_beds.feed.view import Availability
 from services.shelter_beds.model import LIVE
 from services.shelter_beds.tables import Hold, Unit
 
-router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
+router = APIRouter(route_class=KeepingRoute, include_in_schema=False)
 
 Holder = Annotated[Visitor, signed_in(Scope.HOLDS_WRITE)]
 
@@ -54,7 +57,10 @@ async def place_hold(request: Request, unit_id: str, visitor: Holder) -> Respons
 
 @router.get("/board/holds/{hold_id}")
 async def show_hold(request: Request, hold_id: str, visitor: Holder) -> Response:
-    """Show a hold to its holder: the code to say at the door, how long it lasts, and what the shelter was told."""
+    """Show a hold to its holder: the code to say at the door, how long it lasts, and what the shelter was told.
+
+    Until it was told of anybody, there is the form to do so.
+    """
     return await shown(request, hold_id, visitor, {})
 
 
@@ -81,12 +87,19 @@ async def own(request: Request, hold_id: str, visitor: Visitor) -> tuple[Hold, U
 
 
 async def shown(
-    request: Request, hold_id: str, visitor: Visitor, faults: dict[str, str], status: int = 200
+    request: Request,
+    hold_id: str,
+    visitor: Visitor,
+    faults: Mapping[str, str],
+    status: int = 200,
+    sheet: Sheet | None = None,
 ) -> Response:
-    """Make the page of a hold."""
+    """Make the page of a hold; `sheet` is what was typed already, which stays though the hold has ended."""
     hold, unit = await own(request, hold_id, visitor)
     sessions: CookieSessions = request.app.state.sessions
+    contacts: Contacts = request.app.state.contacts
     is_live = hold.state in LIVE and hold.expires_at > datetime.fromtimestamp(sessions.clock(), UTC)
+    asks = hold.referral_id is None and visitor.may(Scope.REFERRALS_WRITE) and (is_live or sheet is not None)
     return pages.render(
         request,
         "hold.html",
@@ -98,10 +111,15 @@ async def shown(
         zone=ZoneInfo(unit.profile["time_zone"]),
         crossing=await asking.crossing(request, visitor, hold.referral_id) if hold.referral_id else None,
         faults=faults,
+        asks=asks,
+        is_kept=sheet is not None,
+        sheet=sheet or Sheet.new(hold.beds_told),
+        contacts=await contacts.of(request, visitor) if asks else None,
     )
 
 
 async def _changed(request: Request, hold_id: str, visitor: Visitor, change: Any) -> Response:  # noqa: ANN401
+    sheet = await sent(request)
     database: Database = request.app.state.database
     try:
         async with database.transaction() as session:
@@ -110,8 +128,8 @@ async def _changed(request: Request, hold_id: str, visitor: Visitor, change: Any
         if problem.name == "not-found":
             raise
         words = language.catalogue(language.chosen(request))
-        return await shown(request, hold_id, visitor, pages.faults(words, problem), problem.type.status)
-    return pages.to(f"/board/holds/{hold_id}")
+        return await shown(request, hold_id, visitor, pages.faults(words, problem), problem.type.status, sheet)
+    return await shown(request, hold_id, visitor, {}, sheet=sheet) if sheet else pages.to(f"/board/holds/{hold_id}")
 
 
 def _card(request: Request, unit_id: str) -> cards.Card:

@@ -52,13 +52,17 @@ class PageRoute(APIRoute):
             except SignInNeeded:
                 return to_sign_in(request)
             except RequestValidationError as error:
-                return failed(request, from_validation(error))
+                return await self.failed(request, from_validation(error))
             except Problem as problem:
-                return failed(request, problem)
+                return await self.failed(request, problem)
             except Database.away:
-                return failed(request, Problem("database-down"))
+                return await self.failed(request, Problem("database-down"))
 
         return answered
+
+    async def failed(self, request: Request, problem: Problem) -> Response:
+        """Say a problem in words, as a page."""
+        return failed(request, problem)
 
 
 def render(

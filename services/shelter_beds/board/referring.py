@@ -1,5 +1,7 @@
 """HTTP: from a hold to a referral, on the visitor's behalf. Nothing that is typed of a client stays here."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -12,21 +14,20 @@ from services.kit.auth import Scope, signed_in
 from services.kit.clients import DependencyDown
 from services.kit.database import Database
 from services.kit.keys import random_id
-from services.kit.problems import Problem
-from services.shelter_beds import holds, saying
+from services.kit.problems import Problem, invalid_body
+from services.shelter_beds import holds
 from services.shelter_beds.board import asking, holding, language, pages
+from services.shelter_beds.board.referral_form import KeepingRoute, sent
 from services.shelter_beds.board.sessions import Visitor
-from services.shelter_beds.board.typed import text
 from services.shelter_beds.tables import Hold, Unit
 
-router = APIRouter(route_class=pages.PageRoute, include_in_schema=False)
+router = APIRouter(route_class=KeepingRoute, include_in_schema=False)
 
 Referrer = Annotated[Visitor, signed_in(Scope.REFERRALS_WRITE)]
 Originator = Annotated[Visitor, signed_in(Scope.REFERRALS_READ)]
 UTC: Final = ZoneInfo("UTC")
 PURPOSE: Final = "shelter-placement"
 HEAD_OF_HOUSEHOLD: Final = 1
-FIELDS: Final = ("client_id", "first_name", "last_name", "dob", "household_size", "call_back", "accessible", "pets")
 SERVICES: Final[dict[int, str]] = {
     ProjectType.EMERGENCY_SHELTER_ENTRY_EXIT: "ES",
     ProjectType.EMERGENCY_SHELTER_NIGHT_BY_NIGHT: "ES",
@@ -44,13 +45,6 @@ SERVICES: Final[dict[int, str]] = {
 }
 
 
-@router.get("/board/holds/{hold_id}/refer")
-async def ask_referral(request: Request, hold_id: str, visitor: Referrer) -> Response:
-    """Ask whom the hold is for."""
-    hold, unit = await holding.own(request, hold_id, visitor)
-    return await _form(request, visitor, hold, unit, {"household_size": str(hold.beds_told)}, {})
-
-
 @router.post("/board/holds/{hold_id}/refer")
 async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
     """Refer whom the hold is for to its shelter, and let the hold end with the referral.
@@ -58,28 +52,27 @@ async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
     When an answer is lost the referral may have been made: the form comes again with its key, so that sending it once
     more refers nobody twice.
     """
-    form = await request.form()
-    typed = {name: text(form, name) for name in FIELDS}
-    once = text(form, "once") or random_id()
-    try:
-        hold, unit = await holding.own(request, hold_id, visitor)
-    except Database.away:  # and nothing is known of the hold: a form that only keeps what was typed
-        return pages.render(request, "refer_again.html", visitor, 503, typed=typed, once=once)
+    sheet = await sent(request)
+    if sheet is None:
+        raise invalid_body("client_id", "must be there, as our page sends it")
+    hold, unit = await holding.own(request, hold_id, visitor)
     if hold.referral_id is not None:
         return pages.to(f"/board/holds/{hold_id}")
+    words = language.catalogue(language.chosen(request))
     try:
         answer = await asking.call(
-            request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, typed), key=once
+            request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, sheet.typed), key=sheet.once
         )
         if answer.is_success:
             return pages.to(await _ended(request, visitor, hold_id, str(answer.json()["id"])))
     except (DependencyDown, *Database.away):
-        faults, status = {"": _words(request)("refer.unknown")}, 503
+        sheet, status = replace(sheet, faults={"": words("refer.unknown")}), 503
     else:
         problem = asking.problem_of(answer)
-        faults, status = pages.faults(_words(request), problem), answer.status_code
-        once = random_id() if problem.name == "idempotency-key-reused" else once
-    return await _form(request, visitor, hold, unit, typed, faults, status, once)
+        sheet, status = replace(sheet, faults=pages.faults(words, problem)), answer.status_code
+        if problem.name == "idempotency-key-reused":
+            sheet = replace(sheet, once=random_id())
+    return await holding.shown(request, hold_id, visitor, {}, status, sheet)
 
 
 @router.get("/board/referrals/{referral_id}")
@@ -102,21 +95,7 @@ async def _ended(request: Request, visitor: Visitor, hold_id: str, referral_id: 
     return f"/board/holds/{hold_id}"
 
 
-async def _contacts(request: Request, visitor: Visitor, chosen: str) -> list[dict[str, Any]]:
-    """Return whom the shelter may call back; while governance is away, who was chosen before."""
-    path = f"/organizations/{visitor.session.organization}"
-    try:
-        answer = await asking.call(request, visitor, "governance", "GET", path)
-    except DependencyDown:
-        return [{"id": chosen, "name": chosen, "phone": None}] if chosen else []
-    return (answer.json().get("contacts") or []) if answer.is_success else []
-
-
-def _words(request: Request) -> language.Catalogue:
-    return language.catalogue(language.chosen(request))
-
-
-def _body(hold: Hold, unit: Unit, typed: dict[str, str]) -> dict[str, Any]:
+def _body(hold: Hold, unit: Unit, typed: Mapping[str, str]) -> dict[str, Any]:
     identity = {name: typed[name] for name in ("first_name", "last_name", "dob") if typed[name]}
     size = typed["household_size"]
     return {
@@ -138,27 +117,3 @@ def _body(hold: Hold, unit: Unit, typed: dict[str, str]) -> dict[str, Any]:
         },
         "call_back": typed["call_back"],
     }
-
-
-async def _form(
-    request: Request,
-    visitor: Visitor,
-    hold: Hold,
-    unit: Unit,
-    typed: dict[str, str],
-    faults: dict[str, str],
-    status: int = 200,
-    once: str = "",
-) -> Response:
-    return pages.render(
-        request,
-        "refer.html",
-        visitor,
-        status,
-        hold=hold,
-        public=saying.shown_to_holders(unit),
-        contacts=await _contacts(request, visitor, typed.get("call_back", "")),
-        typed=dict.fromkeys(FIELDS, "") | typed,
-        faults=faults,
-        once=once or random_id(),
-    )

@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
+from services.kit.attempts import WINDOW_SECONDS, Attempts
 from services.kit.auth import public
 from services.kit.problems import Problem
 from services.shelter_beds.board import pages
-from services.shelter_beds.board.attempts import WINDOW_SECONDS, Attempts
 from services.shelter_beds.board.session import Session
 from services.shelter_beds.board.sessions import CookieSessions, check_form
 

@@ -11,6 +11,7 @@ from services.kit import auth, streaming
 from services.kit.auth import Principal, requires
 from services.shelter_beds.feed.filters import EVERYTHING, Filter
 from services.shelter_beds.feed.hub import Hub
+from services.shelter_beds.feed.places import Places
 
 router = APIRouter(tags=["beds"])
 
@@ -60,20 +61,23 @@ def _parameters() -> list[dict[str, Any]]:
 class Stream(Response):
     """An answer that goes on until either side closes it."""
 
-    def __init__(self, hub: Hub, wanted: Filter, asked: str | None) -> None:
+    def __init__(self, hub: Hub, places: Places, client_id: str, wanted: Filter, asked: str | None) -> None:
         self.hub = hub
+        self.places = places
+        self.client_id = client_id
         self.wanted = wanted
         self.asked = asked
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream."""
-        transport = await streaming.begin(scope, send, HEADERS)
-        reader = self.hub.join(transport, self.wanted, self.asked)
-        try:
-            await streaming.ended(receive)
-        finally:
-            self.hub.leave(reader)
+        """Stream; Problem 429, 503 where there is no place."""
+        with self.places.taken(self.client_id, self.wanted):
+            transport = await streaming.begin(scope, send, HEADERS)
+            reader = self.hub.join(transport, self.wanted, self.asked)
+            try:
+                await streaming.ended(receive)
+            finally:
+                self.hub.leave(reader)
 
 
 @router.get(
@@ -89,6 +93,9 @@ async def feed(request: Request, caller: Reader) -> Response:
     and in `removed` those to forget; both have ids. With Last-Event-ID the first event is a `changes` with all that was
     missed, or `reset` with a reason and then a `snapshot`. `heartbeat` says how fresh the stream is; `goodbye` why it
     ends.
+
+    An API client has a bound of connections (429 `too-many-feeds`), and all have one of different filters (503
+    `too-many-filters`); `Retry-After` says when to come again.
     """
-    del caller
-    return Stream(request.app.state.feed, *asked_by(request))
+    state = request.app.state
+    return Stream(state.feed, state.feed_places, caller.client_id, *asked_by(request))

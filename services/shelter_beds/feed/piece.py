@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.kit import open_files
 from services.shelter_beds.feed.following import Following
 from services.shelter_beds.feed.hub import Hub
+from services.shelter_beds.feed.places import Places
 from services.shelter_beds.feed.rhythm import Rhythm
 from services.shelter_beds.feed.view import Availability
 
@@ -19,17 +20,21 @@ OPEN_FILES: Final = 16384
 class Feed:
     """The view of the log, its readers, and what keeps both: `piece` and `check` are for `create_service`."""
 
-    def __init__(self, bootstrap: str, rhythm: Rhythm) -> None:
+    def __init__(self, bootstrap: str, rhythm: Rhythm, places: Places) -> None:
         self.view = Availability()
         self.hub = Hub(self.view, rhythm)
+        self.places = places
         self._following = Following(bootstrap, self.view, self.hub, rhythm)
         self.check = self._following.check
 
     @asynccontextmanager
     async def piece(self, app: FastAPI) -> AsyncIterator[None]:
-        """Read and tell while the service runs: `app.state.availability` is the view, `app.state.feed` the readers."""
+        """Read and tell while the service runs.
+
+        `app.state.availability` is the view, `app.state.feed` the readers, `app.state.feed_places` their bounds.
+        """
         open_files.allow(OPEN_FILES)
-        app.state.availability, app.state.feed = self.view, self.hub
+        app.state.availability, app.state.feed, app.state.feed_places = self.view, self.hub, self.places
         async with self._following.running():
             farewell = asyncio.create_task(self._say_goodbye(app.state.stopping))
             try:

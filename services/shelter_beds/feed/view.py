@@ -16,6 +16,8 @@ from services.shelter_beds.feed.filters import EVERYTHING, Filter
 from services.shelter_beds.feed.position import Position
 
 BEFORE_THE_FIRST: Final = -1
+REMEMBERED: Final = 4096
+"""Records; more than a relay can have on their way, all of which the next one sends again when that one is killed."""
 _AVAILABILITY: Final = msgspec.json.Decoder(UnitAvailability)
 
 
@@ -51,6 +53,7 @@ class Changes:
 class Availability:
     """The units, `epoch` of the log they were read from, and `offset` of the last record read.
 
+    A record that comes again says nothing new: what was told since must not be taken back, not even for a moment.
     `read_to_end_at` is when all that stood on the log then had been read; None before that was so once.
     """
 
@@ -64,6 +67,7 @@ class Availability:
         self.next_offset = 0
         self.read_to_end_at = None
         self._known: dict[str, Known] = {}  # the last changed is the last
+        self._remembered: dict[str, None] = {}  # ids of the last records, the last at the end
 
     @property
     def position(self) -> Position:
@@ -97,13 +101,24 @@ class Availability:
         since = self.offset
         before: dict[str, Unit | None] = {}
         for record in records:
-            known = _known(record)
+            self.offset = record.offset
+            event = _event(record)
+            if event is not None and not self._is_first(event.id):
+                continue
+            known = _known(record, event)
             before.setdefault(known.unit_id, self.get(known.unit_id))
             self._known.pop(known.unit_id, None)
             self._known[known.unit_id] = known
-            self.offset = record.offset
         self.next_offset = next_offset
         return Changes(since, self.offset, _changes(before, self._known))
+
+    def _is_first(self, event_id: str) -> bool:
+        if event_id in self._remembered:
+            return False
+        self._remembered[event_id] = None
+        if len(self._remembered) > REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        return True
 
 
 def _changes(before: dict[str, Unit | None], known: dict[str, Known]) -> list[Change]:
@@ -111,15 +126,21 @@ def _changes(before: dict[str, Unit | None], known: dict[str, Known]) -> list[Ch
     return sorted(changes, key=lambda change: change.now.offset)
 
 
-def _known(record: Record) -> Known:
-    """Read a record. What can't be read is the end of its unit here: its last value is not the truth any more."""
-    unit_id = (record.key or b"").decode("utf-8", "replace")
+def _event(record: Record) -> UnitAvailability | None:
     try:
-        unit = _AVAILABILITY.decode(record.value or b"").data
+        return _AVAILABILITY.decode(record.value or b"")
     except msgspec.MsgspecError:
         metrics.UNREADABLE.inc()
         logs.get().error("record can't be read", topic=record.topic, offset=record.offset)
+        return None
+
+
+def _known(record: Record, event: UnitAvailability | None) -> Known:
+    """Read a record. What can't be read is the end of its unit here: its last value is not the truth any more."""
+    unit_id = (record.key or b"").decode("utf-8", "replace")
+    if event is None:
         return Known(unit_id, record.offset)
+    unit = event.data
     if unit.withdrawn or unit.unit_id != unit_id:
         return Known(unit_id, record.offset)
     return Known(unit_id, record.offset, unit, canonical.encode(unit))

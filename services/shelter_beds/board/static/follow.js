@@ -33,8 +33,17 @@ function take(page) {
     const fresh = page.getElementById(part.id);
     if (!fresh || fresh.dataset.state === part.dataset.state) continue;
     if (part.contains(document.activeElement)) continue; // nobody at a button is disturbed
+    if ([...part.querySelectorAll("form")].some(isFilledIn)) continue; // nor is taken away what somebody typed
     part.replaceWith(document.adoptNode(fresh));
   }
+}
+
+const isFilledIn = (form) => [...form.elements].some(isChanged);
+
+function isChanged(field) {
+  if (field.matches("select")) return field.selectedIndex > 0;
+  if (field.matches("[type=checkbox], [type=radio]")) return field.checked !== field.defaultChecked;
+  return field.matches("input") && (field.value !== field.defaultValue || field.validity.badInput);
 }
 
 setInterval(showConnection, 1000);

@@ -1,5 +1,6 @@
 """Counts failed attempts to sign in, so that nobody can try secrets without end; in this process's memory alone.
 
+They are counted by address, and by address and client id: who knows a client id must not keep its owner out, elsewhere.
 Memory is bounded by forgetting who tried the longest ago: refusing everybody would let anybody lock all others out.
 """
 
@@ -11,12 +12,11 @@ PER_CLIENT: Final = 10
 PER_ADDRESS: Final = 60  # a shelter's whole staff may come from one address
 MOST_NAMES: Final = 10_000
 
-
-Name = tuple[str, str]
+Name = tuple[str, ...]
 
 
 class Attempts:
-    """The attempts of the last minutes, by address and by client id; who tried last stands last."""
+    """The attempts of the last minutes; who tried last stands last."""
 
     def __init__(self) -> None:
         self._at: dict[Name, deque[float]] = {}
@@ -25,16 +25,24 @@ class Attempts:
         return len(self._at)
 
     def allow(self, client_id: str, address: str, now: float) -> bool:
-        """Count an attempt; False, and not counted, when there were too many from this address or by this client id."""
-        limits = zip(_names(client_id, address), (PER_ADDRESS, PER_CLIENT), strict=True)
-        if any(len(self._recent(name, now)) >= most for name, most in limits):
+        """Count an attempt; False, and not counted, when there were too many from this address, or so with this id."""
+        if not self.may_try(client_id, address, now):
             return False
+        self.count(client_id, address, now)
+        return True
+
+    def may_try(self, client_id: str, address: str, now: float) -> bool:
+        """Tell whether there were not too many yet; nothing is counted."""
+        limits = zip(_names(client_id, address), (PER_ADDRESS, PER_CLIENT), strict=True)
+        return all(len(self._recent(name, now)) < most for name, most in limits)
+
+    def count(self, client_id: str, address: str, now: float) -> None:
+        """Count an attempt."""
         for name in _names(client_id, address):
             self._at[name] = recent = self._at.pop(name, deque())
             recent.append(now)
         while len(self._at) > MOST_NAMES:
             del self._at[next(iter(self._at))]
-        return True
 
     def forgive(self, client_id: str, address: str) -> None:
         """Take back the attempt that has just succeeded: a whole shift may sign in with one credential."""
@@ -50,4 +58,4 @@ class Attempts:
 
 
 def _names(client_id: str, address: str) -> tuple[Name, Name]:
-    return ("address", address), ("client", client_id.strip())
+    return (address,), (address, client_id.strip())

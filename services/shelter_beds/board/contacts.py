@@ -1,0 +1,43 @@
+"""Whom a shelter may call back: an organization's contacts, as governance told them last."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import Request
+
+from services.kit.clients import DependencyDown
+from services.shelter_beds.board import asking
+from services.shelter_beds.board.sessions import Visitor
+
+Contact = dict[str, Any]
+
+FRESH_SECONDS: Final = 30
+"""For so long nobody asks again: a page that follows its hold is made every few seconds."""
+AWAY_SECONDS: Final = 15
+"""For so long nobody waits again for a governance that did not answer."""
+PATIENCE_SECONDS: Final = 1.0
+
+
+class Contacts:
+    """Contacts by organization; `clock` gives Unix time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[str, list[Contact]] = {}
+        self._ask_again_at: dict[str, float] = {}
+
+    async def of(self, request: Request, visitor: Visitor) -> list[Contact] | None:
+        """Return the contacts of a visitor's organization; None while governance is away and has told none before."""
+        organization = visitor.session.organization
+        if self._clock() >= self._ask_again_at.get(organization, 0.0):
+            kept = AWAY_SECONDS
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    answer = await asking.call(request, visitor, "governance", "GET", f"/organizations/{organization}")
+                self._known[organization] = (answer.json().get("contacts") or []) if answer.is_success else []
+                kept = FRESH_SECONDS if self._known[organization] else 0  # who has none adds one now
+            except (DependencyDown, TimeoutError):
+                pass
+            self._ask_again_at[organization] = self._clock() + kept
+        return self._known.get(organization)
