@@ -15,7 +15,7 @@ DOCS_VENV := .cache/docs-venv
 DOCS_PYTHON := $(DOCS_VENV)/.installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 
-.PHONY: help setup lint test test-extra docs demo bench bench-feed soak clean
+.PHONY: help setup lint test test-extra docs demo bench bench-feed soak fuzz clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench   measure the targets into bench/results.md"
 	@echo "make bench-feed   only the feed of beds: 10,000 readers"
 	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
+	@echo "make fuzz    ask each service what its OpenAPI document allows, and what it does not; EXAMPLES=500 of each, SEED=7"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
 setup: $(DEPENDENCIES) $(PROJECT) $(JARS) $(CLASS_CACHE)
@@ -92,6 +93,9 @@ bench-feed: setup
 
 soak: setup
 	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: setup
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600
 
 clean:
 	rm -rf $(VENV) tests/extra/node_modules .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from schemas.events import (
+    ByCategory,
     Closed,
     ConsentMethod,
     Count,
@@ -53,7 +54,7 @@ class Decision(Closed, frozen=True):
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     categories: tuple[DataCategory, ...] = ()
-    withheld: dict[DataCategory, str] = field(default_factory=dict)
+    withheld: Annotated[dict[DataCategory, str], ByCategory] = field(default_factory=dict)
     reference: Identifier | None = None
     known_as: Literal["referral", "reference"] | None = None
     status: str | None = None

@@ -5,7 +5,7 @@ No field of them holds a caller's text about a person; that is sealed in an `Env
 """
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -52,8 +52,11 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Base64 = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[A-Za-z0-9_-]+\Z")]
 StaffText = Annotated[str, Meta(min_length=1, max_length=200)]  # names of organizations and of their staff
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
-Timestamp = Annotated[str, Meta(min_length=20, max_length=27)]  # RFC 3339 UTC; never used to decide
+# RFC 3339 UTC; never used to decide, so the parser looks at its length only.
+Timestamp = Annotated[str, Meta(min_length=20, max_length=27, extra_json_schema={"format": "date-time"})]
 Instant = Annotated[datetime, Meta(tz=True)]
+# msgspec holds a mapping to its keys' type; of that, its JSON Schema says nothing by itself.
+ByCategory = Meta(extra_json_schema={"propertyNames": {"enum": sorted(get_args(DataCategory))}})
 
 
 class Closed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -89,7 +92,7 @@ class Envelope(Closed, frozen=True):
     suite: Identifier
     key_id: Identifier
     wrapped: Annotated[str, Meta(min_length=1, max_length=4096)]
-    boxes: dict[DataCategory, str]
+    boxes: Annotated[dict[DataCategory, str], ByCategory]
 
 
 class Referral(Closed, frozen=True):

@@ -34,8 +34,19 @@ def _calendar_date(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_calendar_date)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_one_line)]
-FreeText = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_lines)]
+# The patterns are for the JSON Schema; the validators, which also refuse what is blank, judge by themselves.
+ShortText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_one_line),
+    Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"}),
+]
+FreeText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=4000),
+    AfterValidator(_lines),
+    Field(json_schema_extra={"pattern": r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]*$"}),
+]
 SocialSecurityNumber = Annotated[
     str, StringConstraints(pattern=r"^[0-9x]{9}$"), Field(description="nine digits, x for each one not known")
 ]
@@ -69,6 +80,8 @@ class Closed(BaseModel):
 
 class DataCategoryModel(Closed):
     """A data category: every field is optional, but an empty box would say that there is something to say."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from schemas.codes import LivingSituation
 from schemas.events import DataCategory
@@ -50,9 +50,27 @@ def _prior(situation: LivingSituation) -> LivingSituation:
     return situation
 
 
-PriorHousing = Annotated[LivingSituation, AfterValidator(_only_for("housing_history")), AfterValidator(_prior)]
-CurrentHousing = Annotated[LivingSituation, AfterValidator(_no_institution)]
-LeavingHospital = Annotated[LivingSituation, AfterValidator(_only_for("health"))]
-LeavingPsychiatricFacility = Annotated[LivingSituation, AfterValidator(_only_for("mental_health"))]
-LeavingSubstanceUseTreatment = Annotated[LivingSituation, AfterValidator(_only_for("substance_use"))]
-LeavingJail = Annotated[LivingSituation, AfterValidator(_only_for("justice"))]
+def _said(*allowed: LivingSituation) -> Any:  # noqa: ANN401 - pydantic's own type for it
+    """Let the JSON Schema list the codes that the validators take, and no others."""
+    return Field(json_schema_extra={"enum": [situation.value for situation in allowed]})
+
+
+def _of(category: DataCategory) -> tuple[LivingSituation, ...]:
+    return tuple(each for each in LivingSituation if living_situation_category(each) == category)
+
+
+PriorHousing = Annotated[
+    LivingSituation,
+    AfterValidator(_only_for("housing_history")),
+    AfterValidator(_prior),
+    _said(*(each for each in _of("housing_history") if each not in _ONLY_CURRENT)),
+]
+CurrentHousing = Annotated[LivingSituation, AfterValidator(_no_institution), _said(*_of("housing_history"))]
+LeavingHospital = Annotated[LivingSituation, AfterValidator(_only_for("health")), _said(*_of("health"))]
+LeavingPsychiatricFacility = Annotated[
+    LivingSituation, AfterValidator(_only_for("mental_health")), _said(*_of("mental_health"))
+]
+LeavingSubstanceUseTreatment = Annotated[
+    LivingSituation, AfterValidator(_only_for("substance_use")), _said(*_of("substance_use"))
+]
+LeavingJail = Annotated[LivingSituation, AfterValidator(_only_for("justice")), _said(*_of("justice"))]

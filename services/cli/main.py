@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import audit, importing, secrets, topics, up
+from services.cli import audit, importing, schemas, secrets, topics, up
 from services.cli.demo import command as demo
 
 app = typer.Typer(
@@ -17,3 +17,4 @@ app.add_typer(demo.app, name="demo")
 app.add_typer(importing.app, name="import")
 app.add_typer(topics.app, name="topics")
 app.add_typer(audit.app, name="audit")
+app.add_typer(schemas.app, name="schemas")

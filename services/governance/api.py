@@ -1,6 +1,6 @@
 """HTTP: organizations, projects, contacts, credentials, identifier systems, agreements."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy import select
@@ -27,6 +27,9 @@ Party = Annotated[Principal, requires(Scope.ADMIN, Scope.AGREEMENTS_APPROVE)]
 Approver = Annotated[Principal, requires(Scope.AGREEMENTS_APPROVE)]
 
 SECRET = frozenset({"client_secret"})
+NOT_YET: dict[int | str, dict[str, Any]] = {
+    202: {"model": bodies.Agreement, "description": "Requested; somebody may decide by it still. Read it again."}
+}
 
 
 @router.post("/organizations", status_code=status.HTTP_201_CREATED)
@@ -184,7 +187,7 @@ async def approve_agreement(
     return await _reached(request, caller, approved, "active", wait)
 
 
-@router.post("/agreements/{agreement_id}/suspension")
+@router.post("/agreements/{agreement_id}/suspension", responses=NOT_YET)
 async def suspend_agreement(
     agreement_id: str,
     request: Request,

@@ -7,19 +7,17 @@ from typing import Final
 from fastapi import FastAPI
 
 from services.kit import open_files
-from services.kit.auth import public
 from services.kit.clients import Transport
 from services.kit.database import Database
 from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.service import create_service
-from services.webhooks import api, worker
+from services.webhooks import api, arriving, worker
 from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import HttpCustodian
 from services.webhooks.inbox import Inbox
 from services.webhooks.lease import Clock, since_boot
-from services.webhooks.messages import AvailabilityMessage, HoldMessage, Message
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.parts import Parts
 from services.webhooks.pings import Pinger
@@ -80,7 +78,7 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
     app = create_service(
         settings, routers=[api.router], database=database, pieces=[delivering], checks={"disclosures": reader.ping}
     )
-    _document(app)
+    arriving.describe(app)
     return app
 
 
@@ -94,26 +92,3 @@ def _reader_of_beds(settings: WebhooksSettings, topic: str, arrivals: worker.Arr
         committed=arrivals.committed,
         patience=worker.PATIENCE,
     )
-
-
-def _document(app: FastAPI) -> None:
-    """Describe what arrives at endpoints in the OpenAPI document."""
-
-    @app.webhooks.post("message", dependencies=[public()])
-    async def message(body: Message) -> None:
-        """Arrives signed by Standard Webhooks 1.0 (webhook-id, webhook-timestamp, webhook-signature).
-
-        Answer 2xx within 15 seconds. Any other answer is retried by a schedule of about three days, with the same
-        webhook-id and what may be told then; 410 disables the endpoint.
-        """
-
-    @app.webhooks.post("hold", dependencies=[public()])
-    async def hold(body: HoldMessage) -> None:
-        """Arrives as every message does, at the endpoints of a hold's two organizations."""
-
-    @app.webhooks.post("unit.availability", dependencies=[public()])
-    async def availability(body: AvailabilityMessage) -> None:
-        """Arrives as every message does, at endpoints that ask for it by name.
-
-        What an endpoint has not had when a newer one of the unit is there is not sent any more.
-        """

@@ -12,7 +12,9 @@ from sqlalchemy import create_engine
 from schemas.beds import Unit
 from services.kit.auth import Scope, access_of, routes_of
 from services.kit.keys import random_id
+from services.webhooks.notices import AVAILABILITY_TYPE, HOLD_TYPES
 from services.webhooks.tables import METADATA
+from services.webhooks.told import EVENT_TYPES
 from tests.conftest import Databases
 from tests.support.governance import is_problem
 from tests.support.hooked import Hooked, hooked
@@ -21,6 +23,7 @@ from tests.support.waiting import wait_until_async
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KIT_TABLES = {"alembic_version", "idempotency_keys", "outbox", "positions"}
 URL = "https://receiver.example/hook"
+SIGNING_HEADERS = {"webhook-id", "webhook-timestamp", "webhook-signature"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -191,10 +194,13 @@ async def _count(town: Hooked, endpoint: Any, state: str, number: int) -> bool:
 
 async def test_the_openapi_document_says_what_arrives(town: Hooked) -> None:
     document = (await town.http.get("/openapi.json")).json()
-    assert "Message" in document["components"]["schemas"]
-    assert "Standard Webhooks" in document["webhooks"]["message"]["post"]["description"]
-    assert {"hold", "unit.availability"} <= document["webhooks"].keys()
-    said = document["components"]["schemas"]["AvailabilityMessage"]["properties"]["data"]["properties"]
+    assert document["webhooks"].keys() == {*EVENT_TYPES, *HOLD_TYPES, AVAILABILITY_TYPE, "endpoint.test"}
+    for type_, each in document["webhooks"].items():
+        assert "Standard Webhooks" in each["post"]["description"]
+        assert {one["name"] for one in each["post"]["parameters"]} == SIGNING_HEADERS
+        name = each["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        assert document["components"]["schemas"][name]["properties"]["type"]["const"] == type_
+    said = document["components"]["schemas"]["UnitAvailabilityMessage"]["properties"]["data"]["properties"]
     assert said.keys() == set(Unit.__struct_fields__)
 
 

@@ -34,6 +34,11 @@ def path(version: int) -> Path:
     return FOLDER / f"version-{version}.jsonl"
 
 
+def versions() -> list[int]:
+    """The policy versions that have one."""
+    return sorted(int(each.stem.removeprefix("version-")) for each in FOLDER.glob("version-*.jsonl"))
+
+
 def read(version: int) -> tuple[list[Record], list[bytes]]:
     """Its records, and the output of each."""
     lines = [json.loads(line) for line in path(version).read_text(encoding="utf-8").splitlines()]

@@ -4,19 +4,26 @@ from collections import Counter
 from dataclasses import replace
 
 import msgspec
+import pytest
 
 from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGEST = "ad500b4bbc0348583952357a09d82b8fda88ef4c5d0a9384860c7416616aaa09"
+DIGESTS = {1: "ad500b4bbc0348583952357a09d82b8fda88ef4c5d0a9384860c7416616aaa09"}
 
 
-def test_the_golden_log_replays_byte_for_byte() -> None:
-    records, recorded = golden_log.read(POLICY_VERSION)
+def test_every_policy_version_has_its_golden_log() -> None:
+    expected = set(range(1, POLICY_VERSION + 1))
+    assert set(DIGESTS) == {*golden_log.versions()} == expected
+
+
+@pytest.mark.parametrize("version", golden_log.versions())
+def test_the_golden_log_replays_byte_for_byte(version: int) -> None:
+    records, recorded = golden_log.read(version)
     folding, outputs = golden_log.fold(records)
     assert outputs == recorded
-    assert folding.state.digest.hex() == DIGEST
+    assert folding.state.digest.hex() == DIGESTS[version]
 
 
 def test_one_turned_bit_of_the_golden_log_shows() -> None:

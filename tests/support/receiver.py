@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.support.published import check_message
 from tests.support.waiting import wait_until_async
 
 
@@ -37,8 +38,9 @@ class Received:
         return self.headers["webhook-id"]
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """The body, if an independent implementation of Standard Webhooks accepts its signature."""
+        """The body, if an independent implementation of Standard Webhooks accepts it, and it is as published."""
         content: dict[str, Any] = Webhook(secret).verify(self.raw, self.headers)
+        check_message(content)
         return content
 
 

@@ -1,0 +1,1 @@
+"""The documents that say to other systems what is said: JSON Schemas, AsyncAPI, OpenAPI."""
