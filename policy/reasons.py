@@ -6,7 +6,7 @@ from typing import Final
 RESULTS: Final = {
     "decided": "A referral event; each party told has its decision.",
     "applied": "A signed record changed what may cross.",
-    "late": "A widening at or below the mark, or of something suspended or retired for ever: ignored.",
+    "late": "A widening at or below the mark or of something ended for ever, or what counts already: ignored.",
     "duplicate": "The same referral event of this client was decided before.",
     "not-canonical": "The bytes are not the canonical form of their value.",
     "malformed": "The bytes are not an event of a known shape.",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from policy.control import Control
+from policy.control import Control, parties_in_force
 from schemas.control import Organization, Project
 from schemas.events import ConsentMethod, DataCategory, Party, PurposeOfUse
 
@@ -76,7 +76,7 @@ def _terms(
     terms: dict[DataCategory, str] = {}
     deidentified = None
     for id_, agreement in sorted(control.agreements.items()):
-        for term in agreement.terms if {sender, receiver} <= set(agreement.parties) else ():
+        for term in agreement.terms if {sender, receiver} <= parties_in_force(control, agreement) else ():
             if sender in term.from_ and receiver in term.to and purpose in term.purposes:
                 terms = dict.fromkeys(term.categories, id_) | terms
                 if term.deidentified and deidentified is None:

@@ -67,15 +67,23 @@ class Agreement(Closed, frozen=True):
 
 
 class AgreementData(Signed, frozen=True):
-    """`data` of agreement.activated."""
+    """`data` of agreement.activated; takes the agreement that it supersedes out of force, for ever, in one step."""
 
     agreement: Agreement
+    supersedes: Code | None = None
 
 
 class AgreementSuspendedData(Signed, frozen=True):
     """`data` of agreement.suspended; for ever, whatever its order."""
 
     agreement_id: Code
+
+
+class AgreementLeftData(Signed, frozen=True):
+    """`data` of agreement.left; for ever, whatever its order."""
+
+    agreement_id: Code
+    organization: Code
 
 
 class PolicyData(Signed, frozen=True):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from schemas.control import (
     AgreementData,
+    AgreementLeftData,
     AgreementSuspendedData,
     ControlRestatedData,
     GenesisData,
@@ -141,7 +142,7 @@ class OrganizationChanged(ControlRecord, tag="organization.changed", frozen=True
 
 
 class AgreementActivated(ControlRecord, tag="agreement.activated", frozen=True):
-    """Widens: an agreement is in force."""
+    """Widens: an agreement is in force, for the parties named. Narrows: the one it supersedes never is again."""
 
     data: AgreementData
 
@@ -150,6 +151,12 @@ class AgreementSuspended(ControlRecord, tag="agreement.suspended", frozen=True):
     """Narrows: it is not, and never again."""
 
     data: AgreementSuspendedData
+
+
+class AgreementLeft(ControlRecord, tag="agreement.left", frozen=True):
+    """Narrows: it is not for this party, and never again; for the others it stays."""
+
+    data: AgreementLeftData
 
 
 class PolicyActivated(ControlRecord, tag="policy.activated", frozen=True):
@@ -172,6 +179,7 @@ ControlEvent = (
     | OrganizationChanged
     | AgreementActivated
     | AgreementSuspended
+    | AgreementLeft
     | PolicyActivated
     | ControlRestated
 )

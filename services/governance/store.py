@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, exists, select, text
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, exists, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import registry
@@ -114,6 +115,9 @@ class Agreement(Table, table=True):
     suspension_requested_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
     suspended_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
     last_order: int = Field(default=0, sa_type=BigInteger)
+    supersedes: str | None = Field(default=None, sa_type=Text, foreign_key="agreements.id")
+    superseded_by: str | None = Field(default=None, sa_type=Text, foreign_key="agreements.id")
+    superseded_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
 
 class Approval(Table, table=True):
@@ -126,6 +130,19 @@ class Approval(Table, table=True):
     client_id: str = Field(sa_type=Text)
     actor: dict[str, str] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     approved_at: datetime = Field(sa_type=WITH_ZONE)
+
+
+class Departure(Table, table=True):
+    """That a party has left an agreement, by its own credential; `effective_at`: nobody decides otherwise any more."""
+
+    __tablename__ = "departures"
+
+    agreement: str = Field(primary_key=True, sa_type=Text, foreign_key="agreements.id")
+    organization: str = Field(primary_key=True, sa_type=Text, foreign_key="organizations.id")
+    client_id: str = Field(sa_type=Text)
+    actor: dict[str, str] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    requested_at: datetime = Field(sa_type=WITH_ZONE)
+    effective_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
 
 class RecordPosition(Table, table=True):
@@ -227,20 +244,40 @@ async def approvals(session: AsyncSession, agreement_id: str) -> list[Approval]:
     return list(await session.scalars(rows.order_by(col(Approval.approved_at), col(Approval.organization))))
 
 
-def votes(agreement: Agreement, given: list[Approval]) -> Votes:
+async def departures(session: AsyncSession, agreement_id: str) -> list[Departure]:
+    """Return who has left an agreement, in the order in which they did."""
+    rows = select(Departure).where(col(Departure.agreement) == agreement_id)
+    return list(await session.scalars(rows.order_by(col(Departure.requested_at), col(Departure.organization))))
+
+
+def votes(agreement: Agreement, given: list[Approval], gone: list[Departure]) -> Votes:
     """Return an agreement's votes as the model counts them."""
-    return Votes(tuple(agreement.parties), frozenset(approval.organization for approval in given))
+    activation = agreement.content["activation"]
+    return Votes(
+        tuple(agreement.parties),
+        frozenset(approval.organization for approval in given),
+        frozenset(departure.organization for departure in gone),
+        Decimal(str(activation.get("share") or 1)),  # as it was written: 0.6 of 5 is 3
+        frozenset(activation.get("must_include", ())),
+    )
 
 
-async def suspending(session: AsyncSession) -> list[Agreement]:
-    """Return the agreements whose suspension is not yet known to be seen by the custodian."""
-    return list(await session.scalars(select(Agreement).where(col(Agreement.step) == Step.SUSPENDING)))
+async def narrowing(session: AsyncSession) -> list[Agreement]:
+    """Return the agreements of which a narrowing is not yet known to be seen by the custodian."""
+    leaving = select(col(Departure.agreement)).where(col(Departure.effective_at).is_(None))
+    ending = col(Agreement.step).in_([Step.SUSPENDING, Step.SUPERSEDING])
+    return list(await session.scalars(select(Agreement).where(or_(ending, col(Agreement.id).in_(leaving)))))
 
 
-async def on_every_partition(session: AsyncSession, key: str) -> bool:
+async def all_taken(session: AsyncSession, key: str) -> bool:
     """Tell whether the log has taken every record of a control key."""
     waiting = select(exists().where(col(Outbox.aggregate) == key))
     return not (await session.scalars(waiting)).one()
+
+
+async def on_every_partition(session: AsyncSession, key: str, partitions: int) -> bool:
+    """Tell whether every partition has the first record of a control key; once it is so, it stays so."""
+    return len(await noted_positions(session, key)) == partitions
 
 
 async def note_position(session: AsyncSession, key: str, partition: int, following: int) -> None:

@@ -217,6 +217,10 @@ def _endings() -> Iterator[records.Event]:
     yield records.ControlRestated(**_context(41, "governance"), data=restated)
     suspended = control_data.AgreementSuspendedData(**_signed(42), agreement_id="river-valley-sharing")
     yield records.AgreementSuspended(**_context(42, "governance"), data=suspended)
+    left = control_data.AgreementLeftData(
+        **_signed(44), agreement_id="river-valley-sharing", organization=SHELTER.organization
+    )
+    yield records.AgreementLeft(**_context(44, "governance"), data=left)
     retired = control_data.KeyRetiredData(**_signed(43), retired_key_id=CONSENT.key_id)
     yield records.KeyRetired(**_context(43, "governance"), data=retired)
 

@@ -26,6 +26,7 @@ _ORGANIZATIONS = ("outreach", "shelter", "refuge", "motel", "haven", "clinic", "
 _CATEGORIES = ("identity", "household", "health", "substance_use", "education", "income")
 _PURPOSES = ("shelter-placement", "care-coordination", "housing-placement")
 _OFTEN = {"grant": 24.0, "refuse": 3, "exclude": 1, "revoke": 4, "restate": 7, "request": 30, "update": 6, "status": 24}
+_SELDOM = {"suspend": 1, "leave": 1, "agreement": 2, "organization": 2, "restate_control": 2, "text": 0.5}
 _STATUSES = ("accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "expired")
 
 
@@ -73,7 +74,7 @@ def _again(log: Log, chance: random.Random) -> None:
 
 
 def _step(chance: random.Random, number: int) -> Step:
-    verbs = _OFTEN | {"suspend": 1, "agreement": 2, "organization": 2, "restate_control": 2, "text": 0.5}
+    verbs = _OFTEN | _SELDOM
     (verb,) = chance.choices(list(verbs), list(verbs.values()))
     modifiers: dict[str, Any] = {"client": chance.choice(clients_in(0, _CLIENTS)), "event_id": f"event-{number}"}
     if chance.random() < 0.02:
@@ -127,7 +128,10 @@ _SAYS: Mapping[str, Callable[[random.Random], Any]] = {
     },
     "restate": lambda chance: {"grants": [{**_consent(chance), "by": "outreach", "order": 1}]},
     "suspend": lambda _: "later-housing",
-    "agreement": lambda chance: {"id": chance.choice([*world()["agreements"]])},
+    "leave": lambda chance: {"agreement": "sharing", "organization": chance.choice(["motel", "clinic"])},
+    "agreement": lambda chance: chance.choice(
+        [*({"id": each} for each in world()["agreements"]), {"id": "new", "like": "sharing", "supersedes": "sharing"}]
+    ),
     "organization": lambda chance: {
         "id": chance.choice(_ORGANIZATIONS),
         "victim_service_provider": chance.random() < 0.2,

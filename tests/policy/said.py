@@ -120,8 +120,8 @@ def organization(says: Says) -> control_data.Organization:
 
 
 def agreement(says: Says) -> control_data.Agreement:
-    """An agreement of the world, changed by what the step says of it."""
-    known = {**world()["agreements"].get(says["id"], {}), **says}
+    """An agreement of the world, changed by what the step says of it; `like` names the one that it begins from."""
+    known = {**world()["agreements"].get(says.get("like", says["id"]), {}), **says}
     terms = tuple(
         control_data.Term(
             from_=tuple(term["from"]),

@@ -9,7 +9,7 @@ from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGEST = "ad500b4bbc0348583952357a09d82b8fda88ef4c5d0a9384860c7416616aaa09"
+DIGEST = "c8ae9ba9db5f38b37c5e5856621d508bcfe7b20173cc8763d1ba68a41ceccdcb"
 
 
 def test_the_golden_log_replays_byte_for_byte() -> None:
