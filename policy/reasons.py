@@ -42,8 +42,8 @@ DENIALS: Final = {
 # Why one category stays behind (`Decision.withheld`); any denial can stand here too.
 WITHHELD: Final = {
     "no-term": "No single term of an agreement in force covers this category for this recipient and purpose.",
-    "no-consent": "The publisher holds no consent of the client that names recipient, purpose and category.",
-    "refused": "The client refused this, after every consent to it.",
+    "no-consent": "No consent of the client that the publisher may rely on names recipient, purpose and category.",
+    "refused": "The client refused this to the consent's recorder, after it, or to a publisher without one of its own.",
     "revoked": "The consent was revoked.",
     "expired": "The consent has expired.",
     "not-yet-valid": "The consent is not valid yet.",

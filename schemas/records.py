@@ -93,6 +93,10 @@ class ConsentGranted(ConsentRecord, tag="consent.granted", frozen=True):
     data: ConsentData
 
 
+class ConsentAttested(ConsentGranted, tag="consent.attested", frozen=True):
+    """A grant whose form names the parties as disclosers: where a term says so, they may rely on it."""
+
+
 class ConsentRefused(ConsentRecord, tag="consent.refused", frozen=True):
     """Narrows its recorder's earlier grants for the same recipient, purpose and category."""
 
@@ -171,7 +175,7 @@ class ControlRestated(ControlRecord, tag="control.restated", frozen=True):
     data: ControlRestatedData
 
 
-ConsentEvent = ConsentGranted | ConsentRefused | ConsentExcluded | ConsentRevoked | ConsentRestated
+ConsentEvent = ConsentGranted | ConsentAttested | ConsentRefused | ConsentExcluded | ConsentRevoked | ConsentRestated
 ControlEvent = (
     LogGenesis
     | KeyAdded
@@ -200,7 +204,6 @@ Event = ReferralEvents | SignedEvent
 
 # Named by design, not yet on the log; until a policy version knows them they are `unknown-type`, and deny.
 RESERVED_TYPES = (
-    "consent.attested",
     "consent.expired",
     "consent.entered_in_error",
     "client.merged",

@@ -215,6 +215,7 @@ def _said(row: store.Agreement, votes: Votes) -> control_data.Agreement:
                 purposes=tuple(term.purposes),
                 categories=tuple(term.categories),
                 deidentified=term.deidentified,
+                reliance=term.reliance,
             )
             for term in terms
         ),

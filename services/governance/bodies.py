@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.codes import ProjectType
+from schemas.control import Reliance
 from schemas.events import DataCategory, OrganizationKind, PurposeOfUse
 from schemas.fields import Email, LanguageTag, Phone
 from services.governance.model import AgreementStatus
@@ -170,7 +171,11 @@ class Activation(Body):
 
 
 class Term(Body):
-    """Who may share what with whom, for what."""
+    """Who may share what with whom, for what.
+
+    `reliance`: on whose consents; with `any_party` also on what another party in force attested. A victim service
+    provider and a Part 2 project rely on nobody, and nobody on them.
+    """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
@@ -179,6 +184,7 @@ class Term(Body):
     purposes: Annotated[list[PurposeOfUse], Field(min_length=1)]
     categories: list[DataCategory] = Field([])
     deidentified: bool = False
+    reliance: Reliance = "own"
 
     @model_validator(mode="after")
     def _shares_something(self) -> Self:

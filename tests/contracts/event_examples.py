@@ -160,6 +160,8 @@ def _consents() -> Iterator[records.Event]:
     state = events.ClientConsents(mark=_ORDER + 13, grants=(held,), revocations=(cut,))
     restated = events.ConsentRestatedData(**_signed(14), client_id=CLIENT, consents=state)
     yield records.ConsentRestated(**_context(14, "consent"), data=restated)
+    attested = _consent(15, **scope, expires_at=until)
+    yield records.ConsentAttested(**_context(15, "consent"), data=_consent_data(15, attested))
 
 
 def _consent_data(number: int, consent: events.Consent) -> events.ConsentData:

@@ -163,6 +163,7 @@ _STATUS: Mapping[str, events.ReferralStatus] = {
 }
 MAKERS: Mapping[str, Callable[[Place, Any], records.Event]] = {
     "grant": _consented(records.ConsentGranted),
+    "attest": _consented(records.ConsentAttested),
     "refuse": _consented(records.ConsentRefused),
     "exclude": _consented(records.ConsentExcluded),
     "revoke": _revoked,

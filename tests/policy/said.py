@@ -58,7 +58,10 @@ def revocation(says: Says, default_id: str) -> events.Revocation:
 def held(says: Says) -> events.HeldConsent:
     """A consent in a restatement."""
     return events.HeldConsent(
-        order=says["order"], recorder=says.get("by", "outreach"), consent=consent(says, f"of-order-{says['order']}")
+        order=says["order"],
+        recorder=says.get("by", "outreach"),
+        consent=consent(says, f"of-order-{says['order']}"),
+        attested=says.get("attested", False),
     )
 
 
@@ -129,6 +132,7 @@ def agreement(says: Says) -> control_data.Agreement:
             purposes=tuple(term["purposes"]),
             categories=tuple(term.get("categories", ())),
             deidentified=term.get("deidentified", False),
+            reliance=term.get("reliance", "own"),
         )
         for term in known["terms"]
     )
