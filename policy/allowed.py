@@ -111,7 +111,8 @@ def _grant_for(
         return "no-term"
     reason = None
     for grant in candidates:
-        if category in grant.consent.categories and found.agreement(grant.recorder, category):
+        counts = grant.recorder == found.discloser or grant.recorder in found.relied.get(category, ())
+        if counts and category in grant.consent.categories:
             obstacle = _obstacle(grant, category, found, consents, now)
             if obstacle is None:
                 return grant

@@ -194,9 +194,9 @@ def _status(allowed: Allowed, told: Party, status: str, known: int, told_origina
 
 def _agreements(allowed: Allowed, categories: frozenset[DataCategory]) -> tuple[str, ...]:
     found = {allowed.rule.agreement(grant.recorder, category) for category, grant in allowed.grants.items()}
-    if "need" in categories:
+    if "need" in categories and allowed.rule.deidentified:
         found.add(allowed.rule.deidentified)
-    return tuple(sorted(id_ for id_ in found if id_))
+    return tuple(sorted(found))
 
 
 def obligations(allowed: Allowed, categories: frozenset[DataCategory]) -> tuple[str, ...]:

@@ -31,11 +31,9 @@ class Rule:
     time_limited: bool = False
     obligations: tuple[str, ...] = ()
 
-    def agreement(self, recorder: str, category: DataCategory) -> str | None:
-        """The agreement by which a grant of this recorder counts for the category; None: by none."""
-        if recorder == self.discloser:
-            return self.terms.get(category)
-        return self.relied.get(category, {}).get(recorder)
+    def agreement(self, recorder: str, category: DataCategory) -> str:
+        """The agreement by which a grant of this recorder counts for the category."""
+        return self.terms[category] if recorder == self.discloser else self.relied[category][recorder]
 
 
 def rule(control: Control, publisher: Party, recipient: Party, purpose: PurposeOfUse) -> Rule:
