@@ -50,6 +50,8 @@ def allowed_under(
         return Allowed(found, {}, dict.fromkeys(wanted, denial), denial=denial)
     now = EPOCH + timedelta(milliseconds=at) if consents.grants else EPOCH
     candidates = [grant for grant in reversed(consents.grants) if _is_for(grant, found)]  # newest first
+    if found.relied:
+        candidates += [grant for grant in reversed(consents.grants) if grant.attested and _names(grant, found)]
     grants: dict[DataCategory, HeldConsent] = {}
     withheld: dict[DataCategory, str] = {}
     for category in wanted:
@@ -101,17 +103,21 @@ def _stands(grant: HeldConsent, recipient: str, category: DataCategory, consents
 def _grant_for(
     category: DataCategory, found: Rule, consents: ClientConsents, candidates: list[HeldConsent], now: datetime
 ) -> HeldConsent | str:
-    """The newest grant that permits the category, or the reason why the newest that names it does not."""
+    """The newest grant that permits the category, or the reason why the newest that names it does not.
+
+    The discloser's own come first; those of others that count for the category after them.
+    """
     if category not in found.terms:
         return "no-term"
     reason = None
     for grant in candidates:
-        if category in grant.consent.categories:
+        counts = grant.recorder == found.discloser or grant.recorder in found.relied.get(category, ())
+        if counts and category in grant.consent.categories:
             obstacle = _obstacle(grant, category, found, consents, now)
             if obstacle is None:
                 return grant
             reason = reason or obstacle
-    if reason is None and any(_is_for(one, found) and category in one.consent.categories for one in consents.refusals):
+    if reason is None and _discloser_refused(category, found, consents):
         return "refused"
     return reason or "no-consent"
 
@@ -120,6 +126,8 @@ def _obstacle(
     grant: HeldConsent, category: DataCategory, found: Rule, consents: ClientConsents, now: datetime
 ) -> str | None:
     if _refused(grant, found.recipient, found.purpose, category, consents):
+        return "refused"
+    if grant.recorder != found.discloser and _discloser_refused(category, found, consents):
         return "refused"
     if any(cuts(each, grant, found.recipient, category) for each in consents.revocations):
         return "revoked"
@@ -141,8 +149,16 @@ def lapse(grant: HeldConsent, now: datetime) -> str | None:
 
 def _is_for(held: HeldConsent, found: Rule) -> bool:
     """Whether the discloser itself recorded it, and it names this recipient and purpose."""
-    consent = held.consent
-    return held.recorder == found.discloser and found.recipient in consent.to and found.purpose in consent.purposes
+    return held.recorder == found.discloser and _names(held, found)
+
+
+def _names(held: HeldConsent, found: Rule) -> bool:
+    return found.recipient in held.consent.to and found.purpose in held.consent.purposes
+
+
+def _discloser_refused(category: DataCategory, found: Rule, consents: ClientConsents) -> bool:
+    """Whether the client ever said no to the discloser: others' grants do not take that back, only its own do."""
+    return any(_is_for(one, found) and category in one.consent.categories for one in consents.refusals)
 
 
 def _refused(

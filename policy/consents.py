@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from schemas.events import ClientConsents, ConsentData, HeldConsent, HeldRevocation
 from schemas.records import (
+    ConsentAttested,
     ConsentEvent,
     ConsentExcluded,
     ConsentGranted,
@@ -37,7 +38,8 @@ def _changed(consents: ClientConsents, event: ConsentEvent) -> ClientConsents:
         case ConsentGranted():
             # A consent's new version takes the place of its old one.
             others = tuple(grant for grant in consents.grants if grant.consent.id != event.data.consent.id)
-            return replace(consents, grants=(*others, _held(event.data)))
+            granted = replace(_held(event.data), attested=isinstance(event, ConsentAttested))
+            return replace(consents, grants=(*others, granted))
         case ConsentRefused():
             return replace(consents, refusals=_with(consents.refusals, _held(event.data)))
         case ConsentExcluded():

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from schemas import control as control_data
 from schemas.control import Agreement, ControlRestatedData, GenesisData, Organization, SigningKey
-from schemas.records import AgreementSuspended, ControlEvent, ControlRestated, KeyRetired, LogGenesis
+from schemas.records import ControlEvent, ControlRestated, LogGenesis
 
 POLICY_VERSION = 1
 KEY_PREFIX = "control/"
@@ -15,8 +15,11 @@ class UnsupportedPolicyVersion(RuntimeError):
     """The log asks for a policy version that this build does not have: stop, and run a newer build."""
 
 
-class Control(Struct, frozen=True, kw_only=True):
-    """The fold of a partition's control records. `marks`: the highest order applied, per kind and id."""
+class Control(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fold of a partition's control records. `marks`: the highest order applied, per kind and id.
+
+    `ended`: agreements suspended or superseded; `left`: (agreement, party). Both are for ever.
+    """
 
     genesis: GenesisData | None = None
     in_doubt: bool = False
@@ -25,7 +28,8 @@ class Control(Struct, frozen=True, kw_only=True):
     marks: dict[str, int] = {}
     organizations: dict[str, Organization] = {}
     agreements: dict[str, Agreement] = {}
-    suspended: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
+    left: frozenset[tuple[str, str]] = frozenset()
     keys: dict[str, SigningKey] = {}
     retired: frozenset[str] = frozenset()
 
@@ -43,7 +47,11 @@ def _control_id(event: ControlEvent) -> str:
             | control_data.KeyData(key=one)
         ):
             return one.id
-        case control_data.AgreementSuspendedData(agreement_id=id_) | control_data.KeyRetiredData(retired_key_id=id_):
+        case (
+            control_data.AgreementSuspendedData(agreement_id=id_)
+            | control_data.AgreementLeftData(agreement_id=id_)
+            | control_data.KeyRetiredData(retired_key_id=id_)
+        ):
             return id_
         case control_data.PolicyData():
             return "policy"
@@ -62,35 +70,41 @@ def _mark_name(event: ControlEvent) -> str:
 def apply(control: Control, event: ControlEvent) -> Control | None:
     """The state after `event` (whose signature fits); None if it is late.
 
-    Only widenings are late: a copy of an older record, by whomever, must not bring back what was narrowed.
+    What narrows for ever needs no order. A copy of an older record, by whomever, must not bring back what was narrowed.
     """
+    narrowed = _narrowed(control, event)
     name, order = _mark_name(event), event.data.order
     restates = isinstance(event, ControlRestated)
     marks = control.marks.values() if restates else [control.marks.get(name, 0)]
-    mark = max([control.floor, *marks])
-    if order <= mark and not isinstance(event, AgreementSuspended | KeyRetired):
-        return None
-    changed = _changed(control, event)
+    changed = _changed(narrowed, event) if order > max([control.floor, *marks]) else None
     if changed is None:
-        return None
-    return replace(changed, marks={**changed.marks, name: max(mark, order)})
+        return None if narrowed == control else narrowed
+    return replace(changed, marks={**changed.marks, name: order})
 
 
-def _changed(control: Control, event: ControlEvent) -> Control | None:  # noqa: PLR0911 - one for each kind of record
-    """None for what was suspended or retired: that is for ever."""
+def _narrowed(control: Control, event: ControlEvent) -> Control:
+    """The state without what `event` takes away for ever."""
     match event.data:
-        case control_data.OrganizationData(organization=organization):
-            return replace(control, organizations={**control.organizations, organization.id: organization})
-        case control_data.AgreementData(agreement=agreement) if agreement.id not in control.suspended:
-            return replace(control, agreements={**control.agreements, agreement.id: agreement})
-        case control_data.AgreementSuspendedData(agreement_id=id_):
+        case control_data.AgreementSuspendedData(agreement_id=id_) | control_data.AgreementData(supersedes=str(id_)):
             agreements = {key: one for key, one in control.agreements.items() if key != id_}
-            return replace(control, agreements=agreements, suspended=control.suspended | {id_})
-        case control_data.KeyData(key=key) if key.id not in control.retired:
-            return replace(control, keys={**control.keys, key.id: key})
+            return replace(control, agreements=agreements, ended=control.ended | {id_})
+        case control_data.AgreementLeftData(agreement_id=id_, organization=party):
+            return replace(control, left=control.left | {(id_, party)})
         case control_data.KeyRetiredData(retired_key_id=id_):
             keys = {key: one for key, one in control.keys.items() if key != id_}
             return replace(control, keys=keys, retired=control.retired | {id_})
+    return control
+
+
+def _changed(control: Control, event: ControlEvent) -> Control | None:
+    """The state with what `event` says; None for what only narrows, or was ended or retired."""
+    match event.data:
+        case control_data.OrganizationData(organization=organization):
+            return replace(control, organizations={**control.organizations, organization.id: organization})
+        case control_data.AgreementData(agreement=agreement) if agreement.id not in control.ended:
+            return replace(control, agreements={**control.agreements, agreement.id: agreement})
+        case control_data.KeyData(key=key) if key.id not in control.retired:
+            return replace(control, keys={**control.keys, key.id: key})
         case control_data.PolicyData(policy_version=version):
             return replace(control, policy_version=_supported(version))
         case control_data.ControlRestatedData() as data:
@@ -106,9 +120,14 @@ def _restated(control: Control, data: ControlRestatedData) -> Control:
         marks={},
         policy_version=_supported(data.policy_version),
         organizations={one.id: one for one in data.organizations},
-        agreements={one.id: one for one in data.agreements if one.id not in control.suspended},
+        agreements={one.id: one for one in data.agreements if one.id not in control.ended},
         keys={one.id: one for one in data.keys if one.id not in control.retired},
     )
+
+
+def parties_in_force(control: Control, agreement: Agreement) -> set[str]:
+    """The parties that have not left it."""
+    return {party for party in agreement.parties if (agreement.id, party) not in control.left}
 
 
 def with_genesis(genesis: LogGenesis) -> Control:

@@ -168,7 +168,7 @@ def _released(
         status=status if permitted else None,
         call_back=call_back,
         agreements=_agreements(allowed, categories),
-        basis=basis(told.organization, allowed.grants),
+        basis=basis(told.organization, allowed.rule.discloser, allowed.grants),
         obligations=obligations(allowed, categories) if permitted else (),
         not_after=_not_after(allowed.grants),
     )
@@ -193,7 +193,7 @@ def _status(allowed: Allowed, told: Party, status: str, known: int, told_origina
 
 
 def _agreements(allowed: Allowed, categories: frozenset[DataCategory]) -> tuple[str, ...]:
-    found = {allowed.rule.terms[category] for category in allowed.grants}
+    found = {allowed.rule.agreement(grant.recorder, category) for category, grant in allowed.grants.items()}
     if "need" in categories and allowed.rule.deidentified:
         found.add(allowed.rule.deidentified)
     return tuple(sorted(found))
@@ -210,31 +210,32 @@ def _not_after(grants: dict[DataCategory, HeldConsent]) -> int | None:
     return (min(ends) - EPOCH) // timedelta(milliseconds=1) if ends else None
 
 
-def basis(recipient: str, grants: dict[DataCategory, HeldConsent]) -> tuple[Basis, ...]:
+def basis(recipient: str, discloser: str, grants: dict[DataCategory, HeldConsent]) -> tuple[Basis, ...]:
     """The consents relied on; their other recipients and categories are none of this recipient's business."""
     if not grants:
         return ()
     by_id = {grant.consent.id: grant for grant in grants.values()}
     return tuple(
-        _description(by_id[id_], recipient, tuple(sorted(c for c, g in grants.items() if g.consent.id == id_)))
+        _description(by_id[id_], recipient, discloser, sorted(c for c, g in grants.items() if g.consent.id == id_))
         for id_ in sorted(by_id)
     )
 
 
-def _description(grant: HeldConsent, recipient: str, categories: tuple[DataCategory, ...]) -> Basis:
+def _description(grant: HeldConsent, recipient: str, discloser: str, categories: list[DataCategory]) -> Basis:
     consent = grant.consent
     signed = max((signer.on for signer in consent.signers), default=None)
     return Basis(
         id=consent.id,
         version=consent.version,
-        discloser=grant.recorder,
+        discloser=discloser,
         to=(recipient,),
-        categories=categories,
+        categories=tuple(categories),
         purposes=consent.purposes,
         valid_from=_rfc3339(consent.valid_from),
         method=consent.method,
         signed_on=signed.isoformat() if signed else None,
         expires_at=_rfc3339(consent.expires_at) if consent.expires_at else None,
+        recorded_by=grant.recorder if grant.recorder != discloser else None,
     )
 
 

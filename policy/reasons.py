@@ -6,7 +6,7 @@ from typing import Final
 RESULTS: Final = {
     "decided": "A referral event; each party told has its decision.",
     "applied": "A signed record changed what may cross.",
-    "late": "A widening at or below the mark, or of something suspended or retired for ever: ignored.",
+    "late": "A widening at or below the mark or of something ended for ever, or what counts already: ignored.",
     "duplicate": "The same referral event of this client was decided before.",
     "not-canonical": "The bytes are not the canonical form of their value.",
     "malformed": "The bytes are not an event of a known shape.",
@@ -42,8 +42,8 @@ DENIALS: Final = {
 # Why one category stays behind (`Decision.withheld`); any denial can stand here too.
 WITHHELD: Final = {
     "no-term": "No single term of an agreement in force covers this category for this recipient and purpose.",
-    "no-consent": "The publisher holds no consent of the client that names recipient, purpose and category.",
-    "refused": "The client refused this, after every consent to it.",
+    "no-consent": "No consent of the client that the publisher may rely on names recipient, purpose and category.",
+    "refused": "The client refused this to the consent's recorder, after it, or to a publisher without one of its own.",
     "revoked": "The consent was revoked.",
     "expired": "The consent has expired.",
     "not-yet-valid": "The consent is not valid yet.",

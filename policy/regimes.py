@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from policy.control import Control
+from policy.control import Control, parties_in_force
 from schemas.control import Organization, Project
 from schemas.events import ConsentMethod, DataCategory, Party, PurposeOfUse
 
@@ -14,8 +14,9 @@ ANY_METHOD: frozenset[ConsentMethod] = frozenset({"written", "electronic", "verb
 class Rule:
     """What a consent could permit at most, and what it must be like.
 
-    `terms`: per category the agreement whose term covers it. `deidentified`: the agreement that lets the need alone
-    cross. With a `denial` nothing crosses, whatever the consents say.
+    `terms`: per category the agreement whose term covers it. `relied`: per category, on whose attested grants the
+    discloser may rely, and by which agreement. `deidentified`: the agreement that lets the need alone cross. With a
+    `denial` nothing crosses, whatever the consents say.
     """
 
     denial: str | None = None
@@ -23,11 +24,16 @@ class Rule:
     discloser: str = ""
     purpose: PurposeOfUse = "care-coordination"
     terms: dict[DataCategory, str] = field(default_factory=dict)
+    relied: dict[DataCategory, dict[str, str]] = field(default_factory=dict)
     deidentified: str | None = None
     methods: frozenset[ConsentMethod] = ANY_METHOD
     method_reason: str = ""
     time_limited: bool = False
     obligations: tuple[str, ...] = ()
+
+    def agreement(self, recorder: str, category: DataCategory) -> str:
+        """The agreement by which a grant of this recorder counts for the category."""
+        return self.terms[category] if recorder == self.discloser else self.relied[category][recorder]
 
 
 def rule(control: Control, publisher: Party, recipient: Party, purpose: PurposeOfUse) -> Rule:
@@ -35,7 +41,7 @@ def rule(control: Control, publisher: Party, recipient: Party, purpose: PurposeO
     denial = _denial(control, publisher, recipient)
     if denial is not None:
         return Rule(denial=denial, recipient=recipient.organization)
-    terms, deidentified = _terms(control, publisher.organization, recipient.organization, purpose)
+    terms, relied, deidentified = _terms(control, publisher.organization, recipient.organization, purpose)
     if not terms and deidentified is None:
         return Rule(denial="no-agreement", recipient=recipient.organization)
     sender, receiver = control.organizations[publisher.organization], control.organizations[recipient.organization]
@@ -45,6 +51,7 @@ def rule(control: Control, publisher: Party, recipient: Party, purpose: PurposeO
         discloser=sender.id,
         purpose=purpose,
         terms=terms,
+        relied=_reliable(control, relied, receiver) if may_attest(sender, publisher.project) else {},
         deidentified=deidentified,
         methods=methods,
         method_reason=method_reason,
@@ -71,18 +78,44 @@ def _denial(control: Control, publisher: Party, recipient: Party) -> str | None:
 
 def _terms(
     control: Control, sender: str, receiver: str, purpose: PurposeOfUse
-) -> tuple[dict[DataCategory, str], str | None]:
-    """Per category the first agreement, by id, whose single term covers it; terms of two agreements never add up."""
+) -> tuple[dict[DataCategory, str], dict[DataCategory, dict[str, str]], str | None]:
+    """Per category the first agreement, by id, whose single term covers it; terms of two agreements never add up.
+
+    Likewise per category and party the first whose single term lets others rely on what that party attests.
+    """
     terms: dict[DataCategory, str] = {}
+    relied: dict[DataCategory, dict[str, str]] = {}
     deidentified = None
     for id_, agreement in sorted(control.agreements.items()):
-        for term in agreement.terms if {sender, receiver} <= set(agreement.parties) else ():
+        parties = parties_in_force(control, agreement)
+        for term in agreement.terms if {sender, receiver} <= parties else ():
             if sender in term.from_ and receiver in term.to and purpose in term.purposes:
                 terms = dict.fromkeys(term.categories, id_) | terms
+                for category in term.categories if term.reliance == "any_party" else ():
+                    relied[category] = dict.fromkeys(parties, id_) | relied.get(category, {})
                 if term.deidentified and deidentified is None:
                     deidentified = id_
     terms.pop("need", None)  # the need follows from `deidentified`, or goes along with another category
-    return terms, deidentified
+    return terms, relied, deidentified
+
+
+def _reliable(
+    control: Control, relied: dict[DataCategory, dict[str, str]], receiver: Organization
+) -> dict[DataCategory, dict[str, str]]:
+    """Without the parties on whose word nobody relies; nobody opens others' data to itself by its own."""
+    attesting = {id_ for id_, one in control.organizations.items() if may_attest(one)} - {receiver.id}
+    return {
+        category: {party: id_ for party, id_ in by_party.items() if party in attesting}
+        for category, by_party in relied.items()
+    }
+
+
+def may_attest(organization: Organization, project: str | None = None) -> bool:
+    """Whether it may attest, and rely on who does: never for victim service providers and Part 2 projects.
+
+    A consent names no project, so that who has a Part 2 project attests nothing.
+    """
+    return not organization.victim_service_provider and not _is_part2(organization, project)
 
 
 def _methods(sender: Organization, project: str | None) -> tuple[frozenset[ConsentMethod], str]:

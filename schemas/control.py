@@ -6,6 +6,8 @@ from msgspec import Meta, field
 
 from schemas.events import Base64, Closed, Code, Count, DataCategory, OrganizationKind, PurposeOfUse, Signed, StaffText
 
+Reliance = Literal["own", "any_party"]
+
 
 class Contact(Closed, frozen=True):
     """A registered member of staff to call back; never a client."""
@@ -48,13 +50,17 @@ class OrganizationData(Signed, frozen=True):
 
 
 class Term(Closed, frozen=True):
-    """Who may share what with whom, for what; `deidentified` lets the need alone cross without a consent."""
+    """Who may share what with whom, for what; `deidentified` lets the need alone cross without a consent.
+
+    `reliance`: on whose grant; `any_party`: also on an attested one of another party of the agreement.
+    """
 
     from_: Annotated[tuple[Code, ...], Meta(min_length=1)] = field(name="from")
     to: Annotated[tuple[Code, ...], Meta(min_length=1)]
     purposes: Annotated[tuple[PurposeOfUse, ...], Meta(min_length=1)]
     categories: tuple[DataCategory, ...] = ()
     deidentified: bool = False
+    reliance: Reliance = "own"
 
 
 class Agreement(Closed, frozen=True):
@@ -67,15 +73,23 @@ class Agreement(Closed, frozen=True):
 
 
 class AgreementData(Signed, frozen=True):
-    """`data` of agreement.activated."""
+    """`data` of agreement.activated; takes the agreement that it supersedes out of force, for ever, in one step."""
 
     agreement: Agreement
+    supersedes: Code | None = None
 
 
 class AgreementSuspendedData(Signed, frozen=True):
     """`data` of agreement.suspended; for ever, whatever its order."""
 
     agreement_id: Code
+
+
+class AgreementLeftData(Signed, frozen=True):
+    """`data` of agreement.left; for ever, whatever its order."""
+
+    agreement_id: Code
+    organization: Code
 
 
 class PolicyData(Signed, frozen=True):

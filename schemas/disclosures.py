@@ -24,7 +24,10 @@ Verdict = Literal["permit", "deidentified", "status", "deny"]
 
 
 class Basis(Closed, frozen=True):
-    """A consent as its recipient may see it: the description that 42 CFR 2.32(b) asks to go with the data."""
+    """A consent as its recipient may see it: the description that 42 CFR 2.32(b) asks to go with the data.
+
+    `recorded_by`: who recorded it, if the discloser relied on another party's.
+    """
 
     id: Identifier
     version: Count
@@ -36,6 +39,7 @@ class Basis(Closed, frozen=True):
     method: ConsentMethod
     signed_on: str | None = None
     expires_at: Timestamp | None = None
+    recorded_by: Identifier | None = None
 
 
 class CallBack(Closed, frozen=True):

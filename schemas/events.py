@@ -161,7 +161,7 @@ class Consent(Closed, frozen=True):
 
 
 class ConsentData(Signed, frozen=True):
-    """`data` of consent.granted, consent.refused and consent.excluded; the publisher is the recorder."""
+    """`data` of consent.granted, .attested, .refused and .excluded; the publisher is the recorder."""
 
     client_id: ClientIdentifier
     publisher: Party
@@ -196,6 +196,7 @@ class HeldConsent(Closed, frozen=True):
     order: Count
     recorder: Identifier
     consent: Consent
+    attested: bool = False
 
 
 class HeldRevocation(Closed, frozen=True):

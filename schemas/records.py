@@ -4,6 +4,7 @@ from typing import Literal
 
 from schemas.control import (
     AgreementData,
+    AgreementLeftData,
     AgreementSuspendedData,
     ControlRestatedData,
     GenesisData,
@@ -92,6 +93,10 @@ class ConsentGranted(ConsentRecord, tag="consent.granted", frozen=True):
     data: ConsentData
 
 
+class ConsentAttested(ConsentGranted, tag="consent.attested", frozen=True):
+    """A grant whose form names the parties as disclosers: where a term says so, they may rely on it."""
+
+
 class ConsentRefused(ConsentRecord, tag="consent.refused", frozen=True):
     """Narrows its recorder's earlier grants for the same recipient, purpose and category."""
 
@@ -141,7 +146,7 @@ class OrganizationChanged(ControlRecord, tag="organization.changed", frozen=True
 
 
 class AgreementActivated(ControlRecord, tag="agreement.activated", frozen=True):
-    """Widens: an agreement is in force."""
+    """Widens: an agreement is in force, for the parties named. Narrows: the one it supersedes never is again."""
 
     data: AgreementData
 
@@ -150,6 +155,12 @@ class AgreementSuspended(ControlRecord, tag="agreement.suspended", frozen=True):
     """Narrows: it is not, and never again."""
 
     data: AgreementSuspendedData
+
+
+class AgreementLeft(ControlRecord, tag="agreement.left", frozen=True):
+    """Narrows: it is not for this party, and never again; for the others it stays."""
+
+    data: AgreementLeftData
 
 
 class PolicyActivated(ControlRecord, tag="policy.activated", frozen=True):
@@ -164,7 +175,7 @@ class ControlRestated(ControlRecord, tag="control.restated", frozen=True):
     data: ControlRestatedData
 
 
-ConsentEvent = ConsentGranted | ConsentRefused | ConsentExcluded | ConsentRevoked | ConsentRestated
+ConsentEvent = ConsentGranted | ConsentAttested | ConsentRefused | ConsentExcluded | ConsentRevoked | ConsentRestated
 ControlEvent = (
     LogGenesis
     | KeyAdded
@@ -172,6 +183,7 @@ ControlEvent = (
     | OrganizationChanged
     | AgreementActivated
     | AgreementSuspended
+    | AgreementLeft
     | PolicyActivated
     | ControlRestated
 )
@@ -192,7 +204,6 @@ Event = ReferralEvents | SignedEvent
 
 # Named by design, not yet on the log; until a policy version knows them they are `unknown-type`, and deny.
 RESERVED_TYPES = (
-    "consent.attested",
     "consent.expired",
     "consent.entered_in_error",
     "client.merged",

@@ -10,7 +10,7 @@ from schemas.events import ConsentMethod, DataCategory, PurposeOfUse
 
 
 class Basis(BaseModel):
-    """A consent that was relied on, as far as it is about what crossed."""
+    """A consent that was relied on, as far as it is about what crossed; `recorded_by` if not by the discloser."""
 
     id: str
     version: int
@@ -22,6 +22,7 @@ class Basis(BaseModel):
     method: ConsentMethod
     signed_on: str | None = None
     expires_at: datetime | None = None
+    recorded_by: str | None = None
 
 
 class Crossing(BaseModel):

@@ -75,7 +75,7 @@ async def create_consent(
         if body.decision == "permit" and client.via != "registered":
             raise Problem("not-found")
         change = model.consent_change(client, body, consent_id=consent_id, recorder=recorder)
-        await store.add_consent(session, client, change, decision=body.decision, recorder=recorder)
+        await store.add_consent(session, client, change, body, recorder=recorder)
         return bodies.Made(id=consent_id)
 
     made = await once(caller, bodies.Made, record)
@@ -185,6 +185,8 @@ async def _check(body: bodies.NewConsent, recorder: str, organizations: Organiza
     await organizations.require({f"to.{position}": one for position, one in enumerate(body.to)})
     if body.decision == "permit" and await organizations.is_victim_service_provider(recorder):
         model.check_release(body)
+    if body.attested and not await organizations.may_attest(recorder):
+        raise invalid_body("attested", "is not for a victim service provider, nor for who has a Part 2 project")
 
 
 async def _require_recipient(revocation: Revocation, organizations: Organizations) -> None:

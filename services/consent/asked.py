@@ -99,6 +99,7 @@ class Description(Body):
     method: ConsentMethod
     signed_on: str | None = None
     expires_at: str | None = None
+    recorded_by: str | None = None
 
 
 class ReleaseAnswer(Body):

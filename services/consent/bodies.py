@@ -82,6 +82,8 @@ class NewConsent(Writing):
     """A permission, refusal or exclusion to record (the elements of 42 CFR 2.31).
 
     An exclusion covers everything, whatever categories and purposes it names. Nothing named never means everything.
+    `attested`, for permissions: the form names the parties of your agreements as disclosers, so that they may rely on
+    it where a term says so.
     """
 
     client_id: Id
@@ -91,6 +93,7 @@ class NewConsent(Writing):
     purposes: list[PurposeOfUse] = Field([])
     valid_from: Moment | None = None
     expires_at: Moment | None = None
+    attested: bool = False
     form: Form
 
 
@@ -111,6 +114,7 @@ class Consent(Body):
     purposes: list[PurposeOfUse]
     valid_from: datetime
     expires_at: datetime | None
+    attested: bool
     form: Form
 
 

@@ -119,7 +119,7 @@ def _consents(asked: ReleaseRequest, case: Case, categories: Collection[DataCate
     found: dict[str, Basis] = {}
     for each in case.allowed:
         grants = {category: grant for category, grant in each.grants.items() if category in categories}
-        for one in basis(asked.recipient.organization, grants):
+        for one in basis(asked.recipient.organization, asked.originator.organization, grants):
             together = {*one.categories, *(found[one.id].categories if one.id in found else ())}
             found[one.id] = msgspec.structs.replace(one, categories=tuple(sorted(together)))
     return tuple(found[id_] for id_ in sorted(found))

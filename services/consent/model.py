@@ -13,7 +13,14 @@ from policy.parse import parse
 from schemas.events import Actor as PublicActor
 from schemas.events import ClientConsents, ConsentData, HeldConsent, Party, Revocation, RevocationData
 from schemas.events import Consent as ConsentRecord
-from schemas.records import ConsentEvent, ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked
+from schemas.records import (
+    ConsentAttested,
+    ConsentEvent,
+    ConsentExcluded,
+    ConsentGranted,
+    ConsentRefused,
+    ConsentRevoked,
+)
 from services.consent import bodies
 from services.kit.bodies import Actor
 from services.kit.problems import Problem, invalid_body
@@ -80,6 +87,8 @@ def check_consent(body: bodies.NewConsent, recorder: str) -> None:
         _check_signature(body)
     else:
         _check_timeless(body)
+    if body.attested:
+        _check_attested(body)
 
 
 def _check_named(body: bodies.NewConsent) -> None:
@@ -92,6 +101,13 @@ def _check_named(body: bodies.NewConsent) -> None:
 def _check_signature(body: bodies.NewConsent) -> None:
     if body.form.method in _SIGNED_METHODS and not body.form.signers:
         raise invalid_body("form.signers", "must say who signed, and when (42 CFR 2.31(a)(7) and (8))")
+
+
+def _check_attested(body: bodies.NewConsent) -> None:
+    if body.decision != "permit":
+        raise invalid_body("attested", "is for permissions only: a refusal or exclusion needs nobody to rely on it")
+    if body.form.method not in _SIGNED_METHODS:
+        raise invalid_body("form.method", "must be written or electronic: others rely on a form that was signed")
 
 
 def _check_timeless(body: bodies.NewConsent) -> None:
@@ -127,7 +143,8 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
     }
     consent = msgspec.convert(record, ConsentRecord, strict=False)
     data = ConsentData(**_signed(client, body.actor, recorder), consent=consent)
-    return _change(client, consent, _EVENTS[body.decision](**_context(consent_id, client.now), data=data))
+    event = ConsentAttested if body.attested else _EVENTS[body.decision]
+    return _change(client, consent, event(**_context(consent_id, client.now), data=data))
 
 
 def revocation_change(client: Locked, revocation: Revocation, *, actor: Actor | None, desk: str) -> Change:

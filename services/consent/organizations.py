@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from policy.regimes import may_attest
 from services.consent.bodies import LOCAL, Identifier
 from services.consent.clients import Known
 from services.consent.key_encryption import KeyEncryption
@@ -43,6 +44,12 @@ class Organizations:
             raise DependencyDown("event log")
         found = [control.organizations[organization] for control in self.view.controls()]
         return any(one.victim_service_provider for one in found)
+
+    async def may_attest(self, organization: str) -> bool:
+        """Whether others may rely on what it attests, by all of the control states in force; DependencyDown."""
+        if not await self._appears(organization):
+            raise DependencyDown("event log")
+        return all(may_attest(control.organizations[organization]) for control in self.view.controls())
 
     async def known_as(self, organization: str, identifiers: Sequence[Identifier]) -> list[Known]:
         """Return a person's identifiers as they are kept; Problem 422 for a system that the organization lacks.

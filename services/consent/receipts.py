@@ -38,7 +38,7 @@ _GIVEN: Final[dict[RevocationScope, str]] = {
 _LESS: Final = "(verdict <> asked_verdict OR cardinality(categories) < cardinality(asked_categories))"
 _CUT: Final[dict[RevocationScope, str]] = {
     "all": _LESS,
-    "consent": f"{_LESS} AND originator = :recorder AND recipient = ANY(:to)"
+    "consent": f"{_LESS} AND (:attested OR originator = :recorder) AND recipient = ANY(:to)"
     " AND (asked_categories && :categories OR asked_categories = '{}')",
     "recipient": f"{_LESS} AND recipient = :recipient",
     "category": ":category = ANY(asked_categories) AND NOT :category = ANY(categories)",
@@ -162,6 +162,7 @@ async def _scope_of_consent(session: AsyncSession, consent_id: str) -> dict[str,
     return {
         "consent_id": consent_id,
         "recorder": consent.recorder,
+        "attested": consent.attested,
         "to": list(granted.to),
         "categories": list(granted.categories),
     }

@@ -28,8 +28,8 @@ _RECORD: Final = msgspec.json.Decoder(ConsentRecord)
 # One round trip for the client and for what changes it.
 _ADD_CONSENT: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
-    ' INSERT INTO consents (id, client_id, recorder, decision, "order", record, recorded_at)'
-    " VALUES (:id, :client_id, :organization, :decision, :order, :record, :recorded_at)"
+    ' INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, recorded_at)'
+    " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at)"
 )
 _ADD_REVOCATION: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
@@ -52,10 +52,11 @@ _REVOCATIONS_ACCEPTED: Final = text(_ACCEPTED.format(table="revocations")).bindp
 
 
 async def add_consent(
-    session: AsyncSession, client: Locked, change: Change, *, decision: bodies.Decision, recorder: str
+    session: AsyncSession, client: Locked, change: Change, body: bodies.NewConsent, *, recorder: str
 ) -> None:
     """Record a consent of a locked client."""
-    await session.execute(_ADD_CONSENT, {**_changed(client, change, recorder), "decision": decision})
+    said = body.model_dump(include={"decision", "attested"})
+    await session.execute(_ADD_CONSENT, {**_changed(client, change, recorder), **said})
     await _put(session, client, change)
 
 
@@ -151,5 +152,6 @@ def _view(row: Consent, consents: bytes, now: datetime) -> bodies.Consent:
         purposes=list(record.purposes),
         valid_from=record.valid_from,
         expires_at=record.expires_at,
+        attested=row.attested,
         form=bodies.Form.model_validate(record, from_attributes=True),
     )

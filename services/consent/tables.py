@@ -65,6 +65,7 @@ class Consent(Table, table=True):
     client_id: str = Field(sa_type=Text, foreign_key="clients.id")
     recorder: str = Field(sa_type=Text)
     decision: Literal["permit", "refuse", "exclude"] = Field(sa_type=Text)
+    attested: bool
     order: int = Field(sa_type=BigInteger)
     record: bytes = Field(sa_type=LargeBinary)
     recorded_at: datetime = Field(sa_type=_MOMENT)

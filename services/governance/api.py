@@ -1,14 +1,14 @@
 """HTTP: organizations, projects, contacts, credentials, identifier systems, agreements."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy import select
 from sqlmodel import col
 
-from services.governance import agreements, bodies, directory, store
-from services.governance.custodian import Suspensions
-from services.governance.model import AgreementStatus
+from services.governance import agreements, bodies, directory, store, tables
+from services.governance.custodian import Narrowings
 from services.kit.auth import Principal, Scope, requires, service_only
 from services.kit.database import Database
 from services.kit.idempotency import Once
@@ -28,8 +28,9 @@ Approver = Annotated[Principal, requires(Scope.AGREEMENTS_APPROVE)]
 
 SECRET = frozenset({"client_secret"})
 NOT_YET: dict[int | str, dict[str, Any]] = {
-    202: {"model": bodies.Agreement, "description": "Requested; somebody may decide by it still. Read it again."}
+    202: {"model": bodies.Agreement, "description": "It bites already, and not everybody has heard of it yet."}
 }
+Reached = Callable[[bodies.Agreement], bool]
 
 
 @router.post("/organizations", status_code=status.HTTP_201_CREATED)
@@ -43,7 +44,7 @@ async def list_organizations(request: Request, caller: Anyone, page: PageRequest
     """List the community's organizations, without projects and contacts."""
     del caller
     async with _database(request).transaction() as session:
-        query = page.window(select(store.Organization), col(store.Organization.id))
+        query = page.window(select(tables.Organization), col(tables.Organization.id))
         rows = (await session.scalars(query)).all()
     return page.page(rows, lambda row: row.id, lambda row: directory.organization_view(row, [], None))
 
@@ -156,7 +157,7 @@ async def read_identifier_system(
     """Tell the consent service who shares a client index."""
     del caller
     async with _database(request).transaction() as session:
-        found = await session.get(store.IdentifierSystem, system_id)
+        found = await session.get(tables.IdentifierSystem, system_id)
     if found is None:
         raise Problem("not-found")
     return bodies.IdentifierSystem(id=found.id, organizations=found.organizations)
@@ -179,12 +180,35 @@ async def read_agreement(agreement_id: str, request: Request, caller: Anyone) ->
 async def approve_agreement(
     agreement_id: str, request: Request, caller: Approver, wait: Wait, body: bodies.Decision | None = None
 ) -> bodies.Agreement:
-    """Approve for the caller's organization; the deciding approval activates. `Prefer: wait` waits for `active`."""
+    """Approve for the caller's organization; the deciding approval activates, a later one lets its party take part.
+
+    `Prefer: wait` waits for `active`, on every partition.
+    """
     async with _database(request).transaction() as session:
         approved = await agreements.approve(session, caller, agreement_id, body.actor if body else None)
-    if approved.status != "activating":
+    _narrowed(request)  # it may have taken another one's place
+    if approved.status == "draft":
         return approved
-    return await _reached(request, caller, approved, "active", wait)
+    return await _reached(request, caller, approved, lambda now: now.status == "active" and not now.spreading, wait)
+
+
+@router.post("/agreements/{agreement_id}/departure", responses=NOT_YET)
+async def leave_agreement(
+    agreement_id: str,
+    request: Request,
+    response: Response,
+    caller: Approver,
+    wait: Wait,
+    body: bodies.Decision | None = None,
+) -> bodies.Agreement:
+    """Leave an agreement, for ever: 200 once nothing crosses to or from the party under it, else 202.
+
+    It bites at once. What crossed before stays in the accounting. `Prefer: wait` waits for it.
+    """
+    async with _database(request).transaction() as session:
+        left = await agreements.leave(session, caller, agreement_id, body.actor if body else None)
+    _narrowed(request)
+    return await _narrowing(request, response, caller, left, _has_left(caller.own_organization()), wait)
 
 
 @router.post("/agreements/{agreement_id}/suspension", responses=NOT_YET)
@@ -200,25 +224,42 @@ async def suspend_agreement(
     del body
     async with _database(request).transaction() as session:
         requested = await agreements.suspend(session, caller, agreement_id)
-    suspensions: Suspensions = request.app.state.suspensions
-    suspensions.requested()
-    reached = await _reached(request, caller, requested, "suspended", wait)
-    if reached.status != "suspended":
+    _narrowed(request)
+    return await _narrowing(request, response, caller, requested, lambda now: now.status == "suspended", wait)
+
+
+def _narrowed(request: Request) -> None:
+    narrowings: Narrowings = request.app.state.narrowings
+    narrowings.requested()
+
+
+def _has_left(organization: str) -> Reached:
+    return lambda now: any(
+        each.organization == organization and each.effective_at is not None for each in now.departures
+    )
+
+
+async def _narrowing(
+    request: Request, response: Response, caller: Principal, agreement: bodies.Agreement, done: Reached, wait: int
+) -> bodies.Agreement:
+    """Wait for a narrowing and return the agreement, with 202 if it is not done yet."""
+    latest = await _reached(request, caller, agreement, done, wait)
+    if not done(latest):
         response.status_code = status.HTTP_202_ACCEPTED
-    return reached
+    return latest
 
 
 async def _reached(
-    request: Request, caller: Principal, agreement: bodies.Agreement, wanted: AgreementStatus, wait: int
+    request: Request, caller: Principal, agreement: bodies.Agreement, done: Reached, wait: int
 ) -> bodies.Agreement:
-    """Wait for a status and return the agreement, whether it reached it or not."""
+    """Wait until it is done and return the agreement, whether it is or not."""
     latest = agreement
 
     async def check() -> bodies.Agreement | None:
         nonlocal latest
         async with _database(request).transaction() as session:
             latest = await agreements.read(session, caller, agreement.id)
-        return latest if latest.status == wanted else None
+        return latest if done(latest) else None
 
     await until(check, wait)
     return latest

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from services.governance import api, genesis, oauth, records, store
-from services.governance.custodian import Suspensions, positions_from
+from services.governance.custodian import Narrowings, positions_from
 from services.governance.settings import GovernanceSettings
 from services.kit import topics
 from services.kit.attempts import Attempts
@@ -28,7 +28,7 @@ def create_app() -> FastAPI:
 
 
 def compose(settings: GovernanceSettings) -> FastAPI:
-    """Make governance's application: it begins the log, relays its records, and confirms suspensions."""
+    """Make governance's application: it begins the log, relays its records, and confirms narrowings."""
     database = Database(settings.database_url)
 
     @asynccontextmanager
@@ -37,8 +37,8 @@ def compose(settings: GovernanceSettings) -> FastAPI:
         topic = topics.load()[records.TOPIC]
         log_id = await store.begun_log(database, lambda found: genesis.ensure(settings, found, topic))
         async with opened(settings, "consent") as custodian:
-            app.state.suspensions = Suspensions(database, positions_from(custodian))
-            async with _relay(settings, log_id).running(), app.state.suspensions.running():
+            app.state.narrowings = Narrowings(database, positions_from(custodian))
+            async with _relay(settings, log_id).running(), app.state.narrowings.running():
                 yield
 
     app = create_service(settings, routers=[api.router, oauth.router], database=database, pieces=[governing])

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.codes import ProjectType
+from schemas.control import Reliance
 from schemas.events import DataCategory, OrganizationKind, PurposeOfUse
 from schemas.fields import Email, LanguageTag, Phone
 from services.governance.model import AgreementStatus
@@ -178,13 +179,22 @@ class IdentifierSystem(Body):
 
 
 class Activation(Body):
-    """How an agreement is decided: by all parties."""
+    """How an agreement is decided: by all parties, or by a share of them (0.6 of five is three) with some among them.
 
-    rule: Literal["all"] = "all"
+    Whoever has not approved is in it with nothing: no data of theirs is shared, and none shared with them.
+    """
+
+    rule: Literal["all", "share"] = "all"
+    share: Annotated[float | None, Field(strict=True, gt=0, le=1)] = None
+    must_include: list[Code] = Field(default=[], max_length=200)
 
 
 class Term(Body):
-    """Who may share what with whom, for what."""
+    """Who may share what with whom, for what.
+
+    `reliance`: on whose consents; with `any_party` also on what another party in force attested. A victim service
+    provider and a Part 2 project rely on nobody, and nobody on them.
+    """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
@@ -193,6 +203,7 @@ class Term(Body):
     purposes: Annotated[list[PurposeOfUse], Field(min_length=1)]
     categories: list[DataCategory] = Field([])
     deidentified: bool = False
+    reliance: Reliance = "own"
 
     @model_validator(mode="after")
     def _shares_something(self) -> Self:
@@ -208,6 +219,7 @@ class NewAgreement(Writing):
     parties: Annotated[list[Code], Field(min_length=2, max_length=200)]
     activation: Activation = Activation()
     terms: Annotated[list[Term], Field(min_length=1, max_length=100)]
+    supersedes: Annotated[Code | None, Field(description="An agreement in force, which ends as this one begins")] = None
 
 
 class Decision(Writing):
@@ -221,8 +233,20 @@ class Approval(Body):
     approved_at: datetime
 
 
+class Departure(Body):
+    """That a party has left: from `effective_at` on nobody decides otherwise. What it had shared before stays told."""
+
+    organization: str
+    requested_at: datetime
+    effective_at: datetime | None
+
+
 class Agreement(Body):
-    """A data-sharing agreement and where it stands."""
+    """A data-sharing agreement and where it stands.
+
+    `in_force`: the parties whose data it lets cross, to each other. `spreading`: something said of it is still on its
+    way to a partition of the log; until it is there, what widens does not count and what narrows does.
+    """
 
     id: str
     version: int
@@ -232,7 +256,13 @@ class Agreement(Body):
     activation: Activation
     terms: list[Term]
     approvals: list[Approval]
+    departures: list[Departure]
+    in_force: list[str]
+    spreading: bool
+    supersedes: str | None
+    superseded_by: str | None
     created_at: datetime
     decided_at: datetime | None
     suspension_requested_at: datetime | None
     suspended_at: datetime | None
+    superseded_at: datetime | None

@@ -1,11 +1,13 @@
-"""Asks the custodian how far it has read the control records: only then is an agreement said to be suspended."""
+"""Asks the custodian how far it has read the control records: only then is an agreement said to be narrowed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from services.governance import records, store
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.governance import records, store, tables
 from services.governance.model import Step
 from services.kit import logs
 from services.kit.clients import DependencyDown, ServiceClient
@@ -13,9 +15,9 @@ from services.kit.database import Database, now
 from services.kit.ending import die
 
 ASK_EVERY: Final = 0.1
-"""Seconds between two questions while a suspension is pending."""
+"""Seconds between two questions while a narrowing is pending."""
 LOOK_EVERY: Final = 5.0
-"""Seconds between two looks for suspensions that a process before this one has left pending."""
+"""Seconds between two looks for narrowings that a process before this one has left pending."""
 
 Positions = Callable[[], Awaitable[Sequence[int]]]
 """Gives, per partition, the offset up to which the custodian has applied the control records; DependencyDown."""
@@ -34,8 +36,8 @@ def positions_from(client: ServiceClient) -> Positions:
     return positions
 
 
-class Suspensions:
-    """Turns `suspending` agreements into `suspended` ones as the custodian comes to know of them."""
+class Narrowings:
+    """Says of suspensions, departures and supersessions that they are done, as the custodian comes to know of them."""
 
     def __init__(self, database: Database, custodian: Positions) -> None:
         self._database = database
@@ -43,12 +45,12 @@ class Suspensions:
         self._requested = asyncio.Event()
 
     def requested(self) -> None:
-        """Say that a suspension was just committed."""
+        """Say that a narrowing was just committed."""
         self._requested.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Watch over suspensions until the block ends."""
+        """Watch over narrowings until the block ends."""
         task = asyncio.create_task(self._watch())
         try:
             yield
@@ -61,13 +63,13 @@ class Suspensions:
             while True:
                 pending = await self.confirm()
                 await _happened(self._requested, ASK_EVERY if pending else LOOK_EVERY)
-        except Exception as error:  # noqa: BLE001 - a watch that ended would leave suspensions unconfirmed for ever
-            die("Suspensions are watched no more:", error)
+        except Exception as error:  # noqa: BLE001 - a watch that ended would leave narrowings unconfirmed for ever
+            die("Narrowings of agreements are watched no more:", error)
 
     async def confirm(self) -> bool:
-        """Mark as suspended what the custodian has seen; return whether there was anything to ask it about."""
+        """Mark as done what the custodian has seen; return whether there was anything to ask it about."""
         async with self._database.transaction() as session:
-            pending = await store.suspending(session)
+            pending = await store.narrowing(session)
         if pending:
             try:
                 seen = await self._custodian()
@@ -79,15 +81,30 @@ class Suspensions:
         return bool(pending)
 
     async def _confirm(self, agreement_id: str, seen: Sequence[int]) -> None:
-        key = records.agreement_key(agreement_id)
         async with self._database.transaction() as session:
             agreement = await store.agreement(session, agreement_id, None, lock=True)
-            if Step(agreement.step) is not Step.SUSPENDING or not await store.on_every_partition(session, key):
+            if not all([await _has_seen(session, id_, seen) for id_ in _speaking_of(agreement)]):
                 return
-            noted = await store.noted_positions(session, key)
-            if all(seen[partition] >= following for partition, following in noted.items()):
-                agreement.step = Step.SUSPENDED
-                agreement.suspended_at = await now(session)
+            moment = await now(session)
+            match Step(agreement.step):
+                case Step.SUSPENDING:
+                    agreement.step, agreement.suspended_at = Step.SUSPENDED, moment
+                case Step.SUPERSEDING:
+                    agreement.step, agreement.superseded_at = Step.SUPERSEDED, moment
+            for departure in await store.departures(session, agreement_id):
+                departure.effective_at = departure.effective_at or moment
+
+
+def _speaking_of(agreement: tables.Agreement) -> list[str]:
+    """The agreements whose records may narrow this one: its own, and its successor's."""
+    return [agreement.id, *([agreement.superseded_by] if agreement.superseded_by else [])]
+
+
+async def _has_seen(session: AsyncSession, agreement_id: str, seen: Sequence[int]) -> bool:
+    """Whether the log has every record under this id, and the custodian has read them all."""
+    key = records.agreement_key(agreement_id)
+    noted = await store.noted_positions(session, key)
+    return await store.all_taken(session, key) and all(seen[each] >= following for each, following in noted.items())
 
 
 async def _happened(event: asyncio.Event, seconds: float) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas import control as control_data
-from services.governance import bodies, records, store
+from services.governance import bodies, records, store, tables
 from services.kit.auth import Scope
 from services.kit.database import now
 from services.kit.keys import random_id
@@ -19,7 +19,7 @@ SECRET_BYTES = 32
 
 async def add_organization(session: AsyncSession, body: bodies.NewOrganization) -> bodies.Organization:
     """Register an organization; Problem 409 if its id is taken."""
-    row = store.Organization(**body.model_dump(exclude={"actor"}), last_order=0)
+    row = tables.Organization(**body.model_dump(exclude={"actor"}), last_order=0)
     await _insert(session, row)
     return await _announced(session, row)
 
@@ -39,7 +39,7 @@ async def change_organization(
 async def add_project(session: AsyncSession, organization_id: str, body: bodies.NewProject) -> bodies.Project:
     """Register a project; Problem 409 if the organization has one of this id."""
     row = await store.organization(session, organization_id, lock=True)
-    project = store.Project(organization=organization_id, **body.model_dump(exclude={"actor"}))
+    project = tables.Project(organization=organization_id, **body.model_dump(exclude={"actor"}))
     await _insert(session, project)
     await _announced(session, row)
     return project_view(project)
@@ -71,7 +71,7 @@ async def registered_project(session: AsyncSession, organization_id: str, projec
 async def add_contact(session: AsyncSession, organization_id: str, body: bodies.NewContact) -> bodies.Contact:
     """Register a contact; Problem 409 if the organization has one of this id."""
     row = await store.organization(session, organization_id, lock=True)
-    contact = store.Contact(organization=organization_id, **body.model_dump(exclude={"actor"}))
+    contact = tables.Contact(organization=organization_id, **body.model_dump(exclude={"actor"}))
     await _insert(session, contact)
     await _announced(session, row)
     return contact_view(contact)
@@ -82,7 +82,7 @@ async def add_credential(session: AsyncSession, organization_id: str, body: bodi
     await store.organization(session, organization_id)
     client_secret = secrets.token_urlsafe(SECRET_BYTES)
     scopes = sorted(set(body.scopes))
-    row = store.Credential(
+    row = tables.Credential(
         client_id=random_id(),
         organization=organization_id,
         name=body.name,
@@ -109,7 +109,7 @@ async def add_identifier_system(session: AsyncSession, body: bodies.NewIdentifie
     for member in sorted(members):
         await store.organization(session, member, lock=True)
     await store.check_no_victim_service_provider(session, "organizations", members)
-    await _insert(session, store.IdentifierSystem(id=body.id, organizations=members))
+    await _insert(session, tables.IdentifierSystem(id=body.id, organizations=members))
     return bodies.IdentifierSystem(id=body.id, organizations=members)
 
 
@@ -119,7 +119,7 @@ def hash_of(client_secret: str) -> bytes:
 
 
 def organization_view(
-    row: store.Organization, projects: Sequence[store.Project], contacts: Sequence[store.Contact] | None
+    row: tables.Organization, projects: Sequence[tables.Project], contacts: Sequence[tables.Contact] | None
 ) -> bodies.Organization:
     """Show an organization; without its contacts where they are None."""
     return bodies.Organization(
@@ -129,22 +129,22 @@ def organization_view(
     )
 
 
-def project_view(row: store.Project) -> bodies.Project:
+def project_view(row: tables.Project) -> bodies.Project:
     """Show a project."""
     return bodies.Project(**row.model_dump(exclude={"organization"}))
 
 
-def contact_view(row: store.Contact) -> bodies.Contact:
+def contact_view(row: tables.Contact) -> bodies.Contact:
     """Show a contact."""
     return bodies.Contact(**row.model_dump(exclude={"organization"}))
 
 
-def scopes_of(row: store.Credential) -> frozenset[Scope]:
+def scopes_of(row: tables.Credential) -> frozenset[Scope]:
     """Return what a credential may do."""
     return frozenset(Scope(name) for name in row.scopes)
 
 
-async def _announced(session: AsyncSession, row: store.Organization) -> bodies.Organization:
+async def _announced(session: AsyncSession, row: tables.Organization) -> bodies.Organization:
     """Say on the log what the organization is now, complete, and show it."""
     await session.flush()
     projects = await store.projects(session, row.id)
@@ -166,7 +166,7 @@ def _said(view: bodies.Organization) -> control_data.Organization:
     )
 
 
-async def _insert(session: AsyncSession, row: store.Table) -> None:
+async def _insert(session: AsyncSession, row: tables.Table) -> None:
     try:
         async with session.begin_nested():
             session.add(row)

@@ -9,9 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
 from policy.control import KEY_PREFIX, control_key
-from schemas.control import Agreement, AgreementData, AgreementSuspendedData, Organization, OrganizationData
-from schemas.records import AgreementActivated, AgreementSuspended, ControlEvent, OrganizationChanged
-from services.governance import store
+from schemas.control import (
+    Agreement,
+    AgreementData,
+    AgreementLeftData,
+    AgreementSuspendedData,
+    Organization,
+    OrganizationData,
+)
+from schemas.records import AgreementActivated, AgreementLeft, AgreementSuspended, ControlEvent, OrganizationChanged
+from services.governance import store, tables
 from services.kit import outbox, topics
 from services.kit.database import now
 from services.kit.keys import random_id
@@ -30,7 +37,7 @@ ROOM_FOR_SIGNING: Final = 512
 _DECODER: Final = msgspec.json.Decoder(ControlEvent)
 
 
-async def organization_changed(session: AsyncSession, row: store.Organization, content: Organization) -> None:
+async def organization_changed(session: AsyncSession, row: tables.Organization, content: Organization) -> None:
     """Announce an organization's complete attributes; its row is locked."""
     moment = await now(session)
     row.last_order = next_order(row.last_order, moment)
@@ -38,15 +45,31 @@ async def organization_changed(session: AsyncSession, row: store.Organization, c
     await _announce(session, OrganizationChanged(**attributes(moment), data=data))
 
 
-async def agreement_activated(session: AsyncSession, row: store.Agreement, content: Agreement) -> None:
-    """Announce that an agreement is in force; its row is locked."""
+async def agreement_activated(session: AsyncSession, row: tables.Agreement, content: Agreement) -> None:
+    """Announce that an agreement is in force, in place of the one that it supersedes; its row is locked."""
     moment = await now(session)
     row.last_order = next_order(row.last_order, moment)
-    data = AgreementData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement=content)
+    data = AgreementData(
+        order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement=content, supersedes=row.supersedes
+    )
     await _announce(session, AgreementActivated(**attributes(moment), data=data))
 
 
-async def agreement_suspended(session: AsyncSession, row: store.Agreement) -> None:
+async def agreement_left(session: AsyncSession, row: tables.Agreement, organization: str) -> None:
+    """Announce that an agreement is in force no more for one party; its row is locked."""
+    moment = await now(session)
+    row.last_order = next_order(row.last_order, moment)
+    data = AgreementLeftData(
+        order=row.last_order,
+        key_id=UNSIGNED,
+        signature=UNSIGNED,
+        agreement_id=row.id,
+        organization=organization,
+    )
+    await _announce(session, AgreementLeft(**attributes(moment), data=data))
+
+
+async def agreement_suspended(session: AsyncSession, row: tables.Agreement) -> None:
     """Announce that an agreement is in force no more; its row is locked."""
     moment = await now(session)
     row.last_order = next_order(row.last_order, moment)

@@ -1,141 +1,34 @@
-"""Governance's tables and queries."""
+"""Governance's queries."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Any, Final
+from decimal import Decimal
+from typing import Final
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, exists, or_, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy import exists, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel, col
+from sqlmodel import col
 
 from services.governance.model import Step, Votes
-from services.kit.database import Database, new_metadata
+from services.governance.tables import (
+    Agreement,
+    Approval,
+    Contact,
+    Credential,
+    Departure,
+    IdentifierSystem,
+    LogIdentity,
+    Organization,
+    Project,
+    RecordPosition,
+)
+from services.kit.database import Database
 from services.kit.keys import random_id
 from services.kit.outbox import Outbox
 from services.kit.problems import Problem
 
-METADATA = new_metadata()
-WITH_ZONE = DateTime(timezone=True)
 GENESIS_LOCK: Final = 7_201_865_302
 """Any constant: one process at a time begins the log."""
-
-
-class Table(SQLModel, registry=registry(metadata=METADATA)):
-    """Base of governance's tables."""
-
-
-class LogIdentity(Table, table=True):
-    """The id of the log that this governance writes; one row."""
-
-    __tablename__ = "log_identity"
-
-    log_id: str = Field(primary_key=True, sa_type=Text)
-
-
-class Organization(Table, table=True):
-    """An organization's attributes; `last_order` is the order of its newest record on the log."""
-
-    __tablename__ = "organizations"
-
-    id: str = Field(primary_key=True, sa_type=Text)
-    name: str = Field(sa_type=Text)
-    kind: str = Field(sa_type=Text)
-    victim_service_provider: bool
-    hipaa_covered: bool
-    test: bool
-    last_order: int = Field(sa_type=BigInteger)
-
-
-class Project(Table, table=True):
-    """A project of an organization."""
-
-    __tablename__ = "projects"
-
-    organization: str = Field(primary_key=True, sa_type=Text, foreign_key="organizations.id")
-    id: str = Field(primary_key=True, sa_type=Text)
-    name: str = Field(sa_type=Text)
-    project_type: int
-    part2_program: bool
-    hmis_participation: str = Field(sa_type=Text)
-    confidential: bool
-
-
-class Contact(Table, table=True):
-    """A member of an organization's staff to call back."""
-
-    __tablename__ = "contacts"
-
-    organization: str = Field(primary_key=True, sa_type=Text, foreign_key="organizations.id")
-    id: str = Field(primary_key=True, sa_type=Text)
-    name: str = Field(sa_type=Text)
-    phone: str | None = Field(sa_type=Text)
-    email: str | None = Field(sa_type=Text)
-    languages: list[str] = Field(sa_type=ARRAY(Text))
-
-
-class Credential(Table, table=True):
-    """An API client of an organization; of its secret only the SHA-256 (it has 256 random bits)."""
-
-    __tablename__ = "credentials"
-
-    client_id: str = Field(primary_key=True, sa_type=Text)
-    organization: str = Field(sa_type=Text, foreign_key="organizations.id", index=True)
-    name: str = Field(sa_type=Text)
-    scopes: list[str] = Field(sa_type=ARRAY(Text))
-    secret_hash: bytes = Field(sa_type=LargeBinary)
-    created_at: datetime = Field(sa_type=WITH_ZONE)
-    revoked_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
-
-
-class IdentifierSystem(Table, table=True):
-    """A client index, such as an HMIS, that its organizations lawfully share."""
-
-    __tablename__ = "identifier_systems"
-
-    id: str = Field(primary_key=True, sa_type=Text)
-    organizations: list[str] = Field(sa_type=ARRAY(Text))
-
-
-class Agreement(Table, table=True):
-    """A data-sharing agreement; `content` holds terms and activation as they were proposed."""
-
-    __tablename__ = "agreements"
-
-    id: str = Field(primary_key=True, sa_type=Text)
-    version: int
-    title: str = Field(sa_type=Text)
-    parties: list[str] = Field(sa_type=ARRAY(Text))
-    content: dict[str, Any] = Field(sa_type=JSONB)
-    step: str = Field(sa_type=Text)
-    created_at: datetime = Field(sa_type=WITH_ZONE)
-    decided_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
-    suspension_requested_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
-    suspended_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
-    last_order: int = Field(default=0, sa_type=BigInteger)
-
-
-class Approval(Table, table=True):
-    """A party's approval of an agreement, by its own credential."""
-
-    __tablename__ = "approvals"
-
-    agreement: str = Field(primary_key=True, sa_type=Text, foreign_key="agreements.id")
-    organization: str = Field(primary_key=True, sa_type=Text, foreign_key="organizations.id")
-    client_id: str = Field(sa_type=Text)
-    actor: dict[str, str] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
-    approved_at: datetime = Field(sa_type=WITH_ZONE)
-
-
-class RecordPosition(Table, table=True):
-    """Where the newest record of a control key stands: the log has it in `partition` below offset `next`."""
-
-    __tablename__ = "record_positions"
-
-    key: str = Field(primary_key=True, sa_type=Text)
-    partition: int = Field(primary_key=True)
-    next: int = Field(sa_type=BigInteger)
 
 
 async def begun_log(database: Database, begin: Callable[[str], Awaitable[None]]) -> str:
@@ -234,20 +127,40 @@ async def approvals(session: AsyncSession, agreement_id: str) -> list[Approval]:
     return list(await session.scalars(rows.order_by(col(Approval.approved_at), col(Approval.organization))))
 
 
-def votes(agreement: Agreement, given: list[Approval]) -> Votes:
+async def departures(session: AsyncSession, agreement_id: str) -> list[Departure]:
+    """Return who has left an agreement, in the order in which they did."""
+    rows = select(Departure).where(col(Departure.agreement) == agreement_id)
+    return list(await session.scalars(rows.order_by(col(Departure.requested_at), col(Departure.organization))))
+
+
+def votes(agreement: Agreement, given: list[Approval], gone: list[Departure]) -> Votes:
     """Return an agreement's votes as the model counts them."""
-    return Votes(tuple(agreement.parties), frozenset(approval.organization for approval in given))
+    activation = agreement.content["activation"]
+    return Votes(
+        tuple(agreement.parties),
+        frozenset(approval.organization for approval in given),
+        frozenset(departure.organization for departure in gone),
+        Decimal(str(activation.get("share") or 1)),  # as it was written: 0.6 of 5 is 3
+        frozenset(activation.get("must_include", ())),
+    )
 
 
-async def suspending(session: AsyncSession) -> list[Agreement]:
-    """Return the agreements whose suspension is not yet known to be seen by the custodian."""
-    return list(await session.scalars(select(Agreement).where(col(Agreement.step) == Step.SUSPENDING)))
+async def narrowing(session: AsyncSession) -> list[Agreement]:
+    """Return the agreements of which a narrowing is not yet known to be seen by the custodian."""
+    leaving = select(col(Departure.agreement)).where(col(Departure.effective_at).is_(None))
+    ending = col(Agreement.step).in_([Step.SUSPENDING, Step.SUPERSEDING])
+    return list(await session.scalars(select(Agreement).where(or_(ending, col(Agreement.id).in_(leaving)))))
 
 
-async def on_every_partition(session: AsyncSession, key: str) -> bool:
+async def all_taken(session: AsyncSession, key: str) -> bool:
     """Tell whether the log has taken every record of a control key."""
     waiting = select(exists().where(col(Outbox.aggregate) == key))
     return not (await session.scalars(waiting)).one()
+
+
+async def on_every_partition(session: AsyncSession, key: str, partitions: int) -> bool:
+    """Tell whether every partition has the first record of a control key; once it is so, it stays so."""
+    return len(await noted_positions(session, key)) == partitions
 
 
 async def note_position(session: AsyncSession, key: str, partition: int, following: int) -> None:

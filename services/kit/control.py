@@ -108,14 +108,13 @@ def _distinct(controls: list[Control]) -> list[Control]:
 def _same(one: Control, other: Control) -> bool:
     if one.genesis is None or other.genesis is None:
         return one.genesis is other.genesis
-    return (one.marks, one.in_doubt, one.floor, one.policy_version, one.suspended, one.retired) == (
-        other.marks,
-        other.in_doubt,
-        other.floor,
-        other.policy_version,
-        other.suspended,
-        other.retired,
-    ) and one.genesis.log_id == other.genesis.log_id
+    return _content(one) == _content(other) and one.genesis.log_id == other.genesis.log_id
+
+
+def _content(control: Control) -> tuple[object, ...]:
+    """What tells two states apart: records of one order are one record, so their marks stand for what they said."""
+    narrowed = control.ended, control.left, control.retired  # also by what was late
+    return control.marks, control.in_doubt, control.floor, control.policy_version, *narrowed
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from schemas.records import ConsentGranted
+from schemas.records import ConsentAttested, ConsentGranted
 from services.referrals.model import OPEN
 from services.referrals.sight import CLOSED
 from services.referrals.tables import Decision, Member, Referral, View
@@ -164,7 +164,8 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> Sequence[
 async def to_follow(session: AsyncSession, event: ConsentGranted, partition: int) -> Sequence[Referral]:
     """Return, locked, the open referrals whose recipient and purpose a grant by their originator names.
 
-    Only those whose request stands on the log before the grant: with any other the grant was counted already.
+    What is attested may count for any originator's. Only those whose request stands on the log before the grant: with
+    any other the grant was counted already.
     """
     requested = select(col(Decision.referral_id)).where(
         col(Decision.partition) == partition, col(Decision.client_id) == event.data.client_id
@@ -174,12 +175,13 @@ async def to_follow(session: AsyncSession, event: ConsentGranted, partition: int
     )
     query = select(Referral).where(
         col(Referral.id).in_(concerning),
-        col(Referral.originator) == event.data.publisher.organization,
         col(Referral.recipient).in_(event.data.consent.to),
         col(Referral.purpose).in_(event.data.consent.purposes),
         col(Referral.status).in_(OPEN),
         ~col(Referral.historical),
     )
+    if not isinstance(event, ConsentAttested):
+        query = query.where(col(Referral.originator) == event.data.publisher.organization)
     query = query.order_by(col(Referral.id)).with_for_update().execution_options(populate_existing=True)
     return (await session.scalars(query)).all()
 

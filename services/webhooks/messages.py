@@ -19,11 +19,15 @@ class CallBack(BaseModel):
 
 
 class Consent(BaseModel):
-    """A consent that the disclosure rests on (42 CFR 2.32(b)), as far as it concerns what is shared here."""
+    """A consent that the disclosure rests on (42 CFR 2.32(b)), as far as it concerns what is shared here.
+
+    `recorded_by` is the discloser, or the party of the agreement on whose attested consent it relied.
+    """
 
     id: str
     version: int
     discloser: str
+    recorded_by: str
     to: list[str]
     categories: list[DataCategory]
     purposes: list[PurposeOfUse]

@@ -176,6 +176,7 @@ def _consent(basis: Basis, shared: Shared) -> Consent:
         id=basis.id,
         version=basis.version,
         discloser=basis.discloser,
+        recorded_by=basis.recorded_by or basis.discloser,
         to=list(basis.to),
         categories=[category for category in basis.categories if category in shared],
         purposes=list(basis.purposes),

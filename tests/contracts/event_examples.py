@@ -160,6 +160,8 @@ def _consents() -> Iterator[records.Event]:
     state = events.ClientConsents(mark=_ORDER + 13, grants=(held,), revocations=(cut,))
     restated = events.ConsentRestatedData(**_signed(14), client_id=CLIENT, consents=state)
     yield records.ConsentRestated(**_context(14, "consent"), data=restated)
+    attested = _consent(15, **scope, expires_at=until)
+    yield records.ConsentAttested(**_context(15, "consent"), data=_consent_data(15, attested))
 
 
 def _consent_data(number: int, consent: events.Consent) -> events.ConsentData:
@@ -217,6 +219,10 @@ def _endings() -> Iterator[records.Event]:
     yield records.ControlRestated(**_context(41, "governance"), data=restated)
     suspended = control_data.AgreementSuspendedData(**_signed(42), agreement_id="river-valley-sharing")
     yield records.AgreementSuspended(**_context(42, "governance"), data=suspended)
+    left = control_data.AgreementLeftData(
+        **_signed(44), agreement_id="river-valley-sharing", organization=SHELTER.organization
+    )
+    yield records.AgreementLeft(**_context(44, "governance"), data=left)
     retired = control_data.KeyRetiredData(**_signed(43), retired_key_id=CONSENT.key_id)
     yield records.KeyRetired(**_context(43, "governance"), data=retired)
 

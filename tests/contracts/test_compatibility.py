@@ -12,7 +12,7 @@ from services.cli.documents import released
 
 PRESENT = released.present()
 VERSIONS = released.versions()
-DIGESTS = {1: "0a1c46e338c3dbb7d53c3dbc5544c4d2444b8a262b56f73390f6cfaa1c390d24"}
+DIGESTS = {1: "a0680e802f0509fef42c543428ee7a074e76eb1697496b7998b5c573e4a97739"}
 """What each release froze: whoever releases a version adds its line."""
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}

@@ -23,7 +23,6 @@ LIFECYCLE = {f"referral.{status}" for status in event_examples._LIFECYCLE}
 
 # A type of which this policy version knows nothing, and why nobody writes it yet.
 RESERVED = {
-    "consent.attested": "a recipient relying on another's consent needs attestation, which comes later",
     "consent.expired": "an end in time needs no record: the policy reads the consent's own",
     "consent.entered_in_error": "corrections of consents come with the desk's tools for them",
     "client.merged": "merging clients who turn out to be one comes later; the stricter side will count",

@@ -188,6 +188,7 @@ async def test_a_permit_names_the_consents_it_rests_on_now(registry: Registry) -
         "method": "written",
         "signed_on": "2026-11-20",
         "expires_at": "2199-12-31T00:00:00Z",
+        "recorded_by": None,
     }
 
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from services.governance.store import METADATA
+from services.governance.tables import METADATA
 from services.kit import health
 from services.kit.database import Database, migrate, now
 from tests.conftest import Databases

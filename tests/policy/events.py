@@ -101,13 +101,21 @@ def _organization_changed(place: Place, says: Says) -> records.Event:
 
 
 def _agreement_activated(place: Place, says: Says) -> records.Event:
-    data = control_data.AgreementData(**place.signed, agreement=said.agreement(says))
+    supersedes = says.get("supersedes")
+    data = control_data.AgreementData(**place.signed, agreement=said.agreement(says), supersedes=supersedes)
     return records.AgreementActivated(**context(place.event_id), data=data)
 
 
 def _agreement_suspended(place: Place, says: str) -> records.Event:
     data = control_data.AgreementSuspendedData(**place.signed, agreement_id=says)
     return records.AgreementSuspended(**context(place.event_id), data=data)
+
+
+def _agreement_left(place: Place, says: Says) -> records.Event:
+    data = control_data.AgreementLeftData(
+        **place.signed, agreement_id=says.get("agreement", "sharing"), organization=says["organization"]
+    )
+    return records.AgreementLeft(**context(place.event_id), data=data)
 
 
 def _key_added(place: Place, says: Says) -> records.Event:
@@ -155,6 +163,7 @@ _STATUS: Mapping[str, events.ReferralStatus] = {
 }
 MAKERS: Mapping[str, Callable[[Place, Any], records.Event]] = {
     "grant": _consented(records.ConsentGranted),
+    "attest": _consented(records.ConsentAttested),
     "refuse": _consented(records.ConsentRefused),
     "exclude": _consented(records.ConsentExcluded),
     "revoke": _revoked,
@@ -165,6 +174,7 @@ MAKERS: Mapping[str, Callable[[Place, Any], records.Event]] = {
     "organization": _organization_changed,
     "agreement": _agreement_activated,
     "suspend": _agreement_suspended,
+    "leave": _agreement_left,
     "add_key": _key_added,
     "retire_key": _key_retired,
     "policy": _policy_activated,

@@ -21,11 +21,12 @@ from tests.policy.scribe import beginning, write
 from tests.support.log import START, Log, Record, clients_in
 
 FOLDER = Path(__file__).parent / "golden"
-_SEED, _RECORDS, _CLIENTS = 3, 150, 4
+_SEED, _RECORDS, _CLIENTS = 9, 150, 4
 _ORGANIZATIONS = ("outreach", "shelter", "refuge", "motel", "haven", "clinic", "hub", "county")
 _CATEGORIES = ("identity", "household", "health", "substance_use", "education", "income")
-_PURPOSES = ("shelter-placement", "care-coordination", "housing-placement")
-_OFTEN = {"grant": 24.0, "refuse": 3, "exclude": 1, "revoke": 4, "restate": 7, "request": 30, "update": 6, "status": 24}
+_PURPOSES = ("shelter-placement", "eligibility-determination", "housing-placement")
+_OFTEN = {"grant": 20.0, "attest": 6, "refuse": 3, "revoke": 4, "restate": 7, "request": 30, "update": 6, "status": 24}
+_SELDOM = {"exclude": 1, "suspend": 1, "leave": 2, "agreement": 2, "organization": 2, "restate_control": 2, "text": 0.5}
 _STATUSES = ("accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "expired")
 
 
@@ -78,7 +79,7 @@ def _again(log: Log, chance: random.Random) -> None:
 
 
 def _step(chance: random.Random, number: int) -> Step:
-    verbs = _OFTEN | {"suspend": 1, "agreement": 2, "organization": 2, "restate_control": 2, "text": 0.5}
+    verbs = _OFTEN | _SELDOM
     (verb,) = chance.choices(list(verbs), list(verbs.values()))
     modifiers: dict[str, Any] = {"client": chance.choice(clients_in(0, _CLIENTS)), "event_id": f"event-{number}"}
     if chance.random() < 0.02:
@@ -102,13 +103,14 @@ def _consent(chance: random.Random) -> dict[str, Any]:
 
 
 def _referral(chance: random.Random) -> dict[str, Any]:
-    """One of two referrals; which it is says all that never changes, but for a few that say it otherwise."""
-    first = chance.random() < 0.6
-    return {
-        "referral": "first" if first else "second",
-        "to": [{"organization": "shelter", "project": "beds"}, "motel"] if first else ["refuge"],
-        "purpose": "care-coordination" if chance.random() < 0.03 else "shelter-placement",
+    """One of three referrals; which it is says all that never changes, but for a few that say it otherwise."""
+    (which,) = chance.choices(["first", "second", "relying"], [0.5, 0.3, 0.2])
+    says = {
+        "referral": which,
+        "to": [{"organization": "shelter", "project": "beds"}, "motel"] if which == "first" else ["refuge"],
+        "purpose": "eligibility-determination" if which == "relying" else "shelter-placement",
     }
+    return says | ({"purpose": "care-coordination"} if chance.random() < 0.03 else {})
 
 
 def _boxed(chance: random.Random) -> dict[str, Any]:
@@ -125,6 +127,7 @@ def _status(chance: random.Random) -> dict[str, Any]:
 
 
 _SAYS: Mapping[str, Callable[[random.Random], Any]] = {
+    "attest": lambda chance: {**_consent(chance), "by": chance.choice(["outreach", "motel", "hub"])},
     "revoke": lambda chance: {
         "scope": chance.choice(["all", "recipient", "category"]),
         "recipient": "shelter",
@@ -132,7 +135,10 @@ _SAYS: Mapping[str, Callable[[random.Random], Any]] = {
     },
     "restate": lambda chance: {"grants": [{**_consent(chance), "by": "outreach", "order": 1}]},
     "suspend": lambda _: "later-housing",
-    "agreement": lambda chance: {"id": chance.choice([*world()["agreements"]])},
+    "leave": lambda chance: {"agreement": "sharing", "organization": chance.choice(["motel", "clinic"])},
+    "agreement": lambda chance: chance.choice(
+        [*({"id": each} for each in world()["agreements"]), {"id": "new", "like": "sharing", "supersedes": "sharing"}]
+    ),
     "organization": lambda chance: {
         "id": chance.choice(_ORGANIZATIONS),
         "victim_service_provider": chance.random() < 0.2,

@@ -78,6 +78,7 @@ def _account(decision: Decision) -> dict[str, Any]:
         "reference": decision.reference,
         "agreements": list(decision.agreements),
         "basis": {one.id: list(one.categories) for one in decision.basis},
+        "recorded_by": {one.id: one.recorded_by for one in decision.basis},
         "basis_to": sorted({to for one in decision.basis for to in one.to}),
         "signed_on": {one.id: one.signed_on for one in decision.basis},
         "valid": {one.id: [one.valid_from, one.expires_at] for one in decision.basis},

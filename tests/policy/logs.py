@@ -16,7 +16,7 @@ from tests.support.log import START, Log, Record
 
 # The same examples in every run; what fails is printed so that it can be run again.
 DETERMINISTIC = settings(derandomize=True, print_blob=True, database=None, deadline=None, max_examples=100)
-SEARCHING = settings(DETERMINISTIC, max_examples=1000, phases=[Phase.generate])
+SEARCHING = settings(DETERMINISTIC, max_examples=4000, phases=[Phase.generate])
 PLAYERS = Players(CURRENT)
 
 _PURPOSES: tuple[PurposeOfUse, ...] = ("shelter-placement", "care-coordination")
@@ -76,9 +76,15 @@ _REFERRALS = st.one_of(
     _step("accepted", st.fixed_dictionaries({**_REFERRAL, "by": st.sampled_from(_RECIPIENTS), "boxes": st.just([])})),
     _step("cancelled", st.fixed_dictionaries({**_REFERRAL, "boxes": st.just([])})),
 )
+_NEXT = {"id": "next", "like": "sharing", "supersedes": "sharing"}
+_ENDS: list[tuple[str, Any]] = [
+    ("suspend", "sharing"),
+    ("suspend", "housing"),
+    *(("leave", {"organization": one}) for one in _DISCLOSERS[:2]),
+]
 _CONTROLS = st.one_of(
-    _step("suspend", st.sampled_from(["sharing", "housing"])),
-    _step("agreement", st.sampled_from([{"id": "sharing"}, {"id": "sharing", "parties": ["haven", "shelter"]}])),
+    st.builds(lambda end: Step(end[0], end[1], {}), st.sampled_from(_ENDS)),
+    _step("agreement", st.sampled_from([{"id": "sharing"}, {"id": "sharing", "parties": ["haven", "shelter"]}, _NEXT])),
     _step("organization", st.sampled_from([{"id": "county", "kind": "provider"}, {"id": "county"}])),
     _step("organization", st.sampled_from([{"id": "outreach", "victim_service_provider": True}, {"id": "outreach"}])),
     _step("retire_key", st.just("consent")),

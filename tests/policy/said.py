@@ -58,7 +58,10 @@ def revocation(says: Says, default_id: str) -> events.Revocation:
 def held(says: Says) -> events.HeldConsent:
     """A consent in a restatement."""
     return events.HeldConsent(
-        order=says["order"], recorder=says.get("by", "outreach"), consent=consent(says, f"of-order-{says['order']}")
+        order=says["order"],
+        recorder=says.get("by", "outreach"),
+        consent=consent(says, f"of-order-{says['order']}"),
+        attested=says.get("attested", False),
     )
 
 
@@ -120,8 +123,8 @@ def organization(says: Says) -> control_data.Organization:
 
 
 def agreement(says: Says) -> control_data.Agreement:
-    """An agreement of the world, changed by what the step says of it."""
-    known = {**world()["agreements"].get(says["id"], {}), **says}
+    """An agreement of the world, changed by what the step says of it; `like` names the one that it begins from."""
+    known = {**world()["agreements"].get(says.get("like", says["id"]), {}), **says}
     terms = tuple(
         control_data.Term(
             from_=tuple(term["from"]),
@@ -129,6 +132,7 @@ def agreement(says: Says) -> control_data.Agreement:
             purposes=tuple(term["purposes"]),
             categories=tuple(term.get("categories", ())),
             deidentified=term.get("deidentified", False),
+            reliance=term.get("reliance", "own"),
         )
         for term in known["terms"]
     )

@@ -139,7 +139,7 @@ def _ever_more(suspect: Any, its: list[Record], honest: Any, others: list[Record
     ("rule", "bad"),
     [
         ("consents.apply: never `if isinstance(event, ConsentGranted | ConsentRestated)", a_late_copy),
-        ("control.apply: never `if order <= mark", a_late_copy),
+        ("control.apply: always `_changed(narrowed, event) if order >", a_late_copy),
         ("parse.check_signature: never `if not verifies", a_forged_grant),
         ("parse.check_signature: never `if not verifies", a_forged_agreement),
         ("step.Fold._take: never `if not self._placed(key)", a_misplaced_grant),
@@ -163,7 +163,10 @@ def _mutant(rule: str) -> Mutant:
 
 
 @pytest.mark.parametrize("bit", [1, 32])
-@pytest.mark.parametrize(("verb", "says"), [("revoke", {"scope": "all"}), ("exclude", {}), ("suspend", "sharing")])
+@pytest.mark.parametrize(
+    ("verb", "says"),
+    [("revoke", {"scope": "all"}), ("exclude", {}), ("suspend", "sharing"), ("leave", {"organization": "shelter"})],
+)
 def test_each_single_byte_of_a_narrowing_may_be_damaged_and_nothing_widens(verb: str, says: Any, bit: int) -> None:
     """Whatever byte it is, of key or value: what the record whole would have stopped is stopped."""
     grant = Step("grant", {"categories": ["identity"]}, {})

@@ -10,7 +10,7 @@ from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGESTS = {1: "ad500b4bbc0348583952357a09d82b8fda88ef4c5d0a9384860c7416616aaa09"}
+DIGESTS = {1: "ccba95553f3b9ae0e65dde1b5ff27282b1684a64b7363fb0684e5da7b1136cf7"}
 
 
 def test_every_policy_version_has_its_golden_log() -> None:
@@ -37,9 +37,10 @@ def test_one_turned_bit_of_the_golden_log_shows() -> None:
     assert not any(one == other for one, other in zip(outputs[place:], recorded[place:], strict=True))
 
 
-def test_the_golden_log_shows_every_verdict_and_most_results() -> None:
+def test_the_golden_log_shows_every_verdict_most_results_and_reliance() -> None:
     _, recorded = golden_log.read(POLICY_VERSION)
     disclosures = [msgspec.json.decode(output, type=Disclosure) for output in recorded]
     verdicts = Counter(decision.verdict for one in disclosures for decision in one.decisions)
     assert all(verdicts[verdict] >= 5 for verdict in ("permit", "deidentified", "status", "deny"))
     assert len({one.result for one in disclosures}) >= 8
+    assert any(basis.recorded_by for one in disclosures for decision in one.decisions for basis in decision.basis)

@@ -7,6 +7,7 @@ from typing import Any
 from schemas.control import (
     Agreement,
     AgreementData,
+    AgreementLeftData,
     AgreementSuspendedData,
     Organization,
     OrganizationData,
@@ -14,7 +15,7 @@ from schemas.control import (
     Term,
 )
 from schemas.events import PurposeOfUse
-from schemas.records import AgreementActivated, AgreementSuspended, OrganizationChanged
+from schemas.records import AgreementActivated, AgreementLeft, AgreementSuspended, OrganizationChanged
 from tests.support.log import context
 
 OUTREACH, SHELTER, ANNEX, SAFE_HOUSE, BYSTANDER = "outreach", "shelter", "annex", "safe-house", "bystander"
@@ -35,9 +36,14 @@ class Governance:
 
     order: int = field(default_factory=lambda: int(time.time() * 1_000_000))
 
-    def agreement(self, agreement_id: str, term: Term = TERM) -> AgreementActivated:
+    def agreement(self, agreement_id: str, term: Term = TERM, supersedes: str | None = None) -> AgreementActivated:
         agreement = Agreement(id=agreement_id, version=1, parties=(OUTREACH, SHELTER, ANNEX, SAFE_HOUSE), terms=(term,))
-        return AgreementActivated(**context(agreement_id), data=AgreementData(**self.signed(), agreement=agreement))
+        data = AgreementData(**self.signed(), agreement=agreement, supersedes=supersedes)
+        return AgreementActivated(**context(agreement_id), data=data)
+
+    def departure(self, agreement_id: str, organization: str) -> AgreementLeft:
+        data = AgreementLeftData(**self.signed(), agreement_id=agreement_id, organization=organization)
+        return AgreementLeft(**context(f"{organization} leaves {agreement_id}"), data=data)
 
     def suspension(self, agreement_id: str) -> AgreementSuspended:
         data = AgreementSuspendedData(**self.signed(), agreement_id=agreement_id)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from policy import consents
 from policy.parse import parse
 from schemas.events import ClientConsents, HeldConsent
-from schemas.records import ConsentGranted, ConsentRevoked
+from schemas.records import ConsentAttested, ConsentGranted, ConsentRevoked
 from services.consent import bodies, model
 from services.consent.model import Locked
 from services.kit.problems import Problem
@@ -75,6 +75,29 @@ def test_what_is_written_reads_as_what_was_meant() -> None:
     assert event.data.consent.expires_at == datetime(2026, 12, 24, 7, tzinfo=UTC)
     assert event.data.consent.signers[0].on == date(2026, 11, 22)
     assert (change.consents.mark, len(change.consents.grants)) == (event.data.order, 1)
+
+
+def test_what_is_attested_is_a_grant_of_its_own_type() -> None:
+    change = granted(locked(), attested=True)
+    assert isinstance(parse(change.body), ConsentAttested)
+    assert [held.attested for held in change.consents.grants] == [True]
+    assert [held.attested for held in granted(locked()).consents.grants] == [False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"decision": "refuse"}, "attested"),
+        ({"decision": "exclude"}, "attested"),
+        ({"form": {"method": "verbal", "notice_version": "1"}}, "form.method"),
+    ],
+)
+def test_only_a_signed_permission_is_attested(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(Problem) as refused:
+        model.check_consent(consent(attested=True, **changes), "outreach")
+    assert refused.value.faults[0].field == field
+    model.check_consent(consent(attested=True), "outreach")
+    model.check_consent(consent(**changes), "outreach")
 
 
 @pytest.mark.parametrize("expires_at", [NOW, NOW - timedelta(seconds=1), NOW - timedelta(days=400)])

@@ -70,8 +70,11 @@ def test_a_permit_says_all_that_was_decided(world: World) -> None:
     assert data["call_back"] == {"name": "Desk of outreach", "phone": "555-0100"}
     assert data["reference"] == told.decision.reference
     (consent,) = data["consent"]
-    assert set(consent) == {"id", "version", "discloser", "to", "categories", "purposes", "signed_on", "expires_at"}
+    assert set(consent) == {
+        *("id", "version", "discloser", "recorded_by", "to", "categories", "purposes", "signed_on", "expires_at")
+    }
     assert (consent["discloser"], consent["to"], consent["expires_at"]) == ("outreach", ["shelter"], None)
+    assert consent["recorded_by"] == "outreach"
 
 
 def test_obligations_come_with_their_words(world: World) -> None:
