@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import runpy
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +20,7 @@ from tests.conftest import Databases
 from tests.support.control_records import ANNEX, BYSTANDER, OUTREACH, SAFE_HOUSE, SHELTER
 from tests.support.governance import is_problem
 from tests.support.registry import Registry, assert_names, founded
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -271,3 +273,15 @@ async def test_no_code_stands_in_tables_metrics_or_logs(
         for spelling in (said, heard(said), said.encode().hex(), heard(said).encode().hex()):
             assert not any(spelling in text for text in written)
     assert any(client in text for text in written), "then the search above finds what is there"
+
+
+async def test_the_migration_notes_an_origin_where_there_is_one(registry: Registry) -> None:
+    migration = runpy.run_path(str(ROOT / "services/consent/migrations/versions/0002_client_codes.py"))
+    one, several = await registry.client(), await registry.client()
+    await link(registry, await code_of(registry, several))
+    with registry.database() as connection, connection.transaction(force_rollback=True):
+        connection.execute("INSERT INTO registrations VALUES (%s, %s, 'given')", [one, SHELTER])
+        connection.execute("UPDATE clients SET origin = ''")
+        connection.execute(migration["ORIGIN"])
+        found = dict(connection.execute("SELECT id, origin FROM clients").fetchall())
+    assert (found[one], found[several]) == (OUTREACH, "")
