@@ -54,6 +54,19 @@ class Client(Body):
     client_id: str
 
 
+class ClientCode(Body):
+    """A code that leads to its client at another organization: shown this once, kept nowhere."""
+
+    code: Annotated[str | None, Field(description="null in the answer to a repeated Idempotency-Key")] = None
+    expires_at: datetime
+
+
+class NewLink(Writing):
+    """A client's code as it was typed: case, hyphens and spaces do not matter, nor do O for 0 and I or L for 1."""
+
+    code: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+
+
 class Signer(Body):
     """Who signed, in which role, on which day (42 CFR 2.31(a)(7) and (8))."""
 

@@ -98,16 +98,20 @@ async def register(session: AsyncSession, organization: str, identifiers: Sequen
     client_id = await _find(session, identifiers)
     if client_id is None:
         client_id = new.client_id
-        await session.execute(insert(Client).values(_row(new)))
+        await session.execute(insert(Client).values(_row(new, organization)))
     if identifiers:
         rows = [{**each._asdict(), "client_id": client_id} for each in identifiers]
         await session.execute(insert(Identifier).values(rows).on_conflict_do_nothing())
-    row = {"client_id": client_id, "organization": organization, "via": "registered"}
-    taken = insert(Registration).values(row)
+    await join(session, organization, client_id)
+    return client_id
+
+
+async def join(session: AsyncSession, organization: str, client_id: str) -> None:
+    """Let an organization be one that registered a client."""
+    taken = insert(Registration).values(client_id=client_id, organization=organization, via="registered")
     await session.execute(
         taken.on_conflict_do_update(index_elements=["client_id", "organization"], set_={"via": "registered"})
     )
-    return client_id
 
 
 async def confirm(session: AsyncSession, organization: str, client_id: str) -> None:
@@ -159,9 +163,10 @@ async def _find(session: AsyncSession, identifiers: Sequence[Known]) -> str | No
     return next((found[each] for each in identifiers if each in found), None)
 
 
-def _row(new: NewKeys) -> dict[str, Any]:
+def _row(new: NewKeys, origin: str) -> dict[str, Any]:
     return {
         "id": new.client_id,
+        "origin": origin,
         "key_id": new.key_id,
         "suite": DEFAULT_SUITE,
         "public_key": new.public_key,

@@ -38,6 +38,12 @@ _EVENTS: Final[Mapping[bodies.Decision, type[consents.Dated]]] = {
     "refuse": ConsentRefused,
     "exclude": ConsentExcluded,
 }
+_SIGNING_ALONE: Final = frozenset({"client", "guardian"})
+"""Who can sign a victim service provider's release: a parent or representative only beside the client.
+
+34 U.S.C. 12291(b)(2)(B): a minor and a parent or guardian, a court-appointed guardian of who can't consent, and never
+the abuser. Who is a minor, who a parent, and of whom anybody is afraid, only the desk that records it can know.
+"""
 _SIGNED_METHODS: Final = frozenset({"written", "electronic"})
 
 
@@ -122,6 +128,9 @@ def check_release(body: bodies.NewConsent) -> None:
         raise invalid_body("form.method", "must be written: a victim service provider's release is never less")
     if body.expires_at is None:
         raise invalid_body("expires_at", "is needed: a victim service provider's release is limited in time")
+    if not _SIGNING_ALONE & {signer.role for signer in body.form.signers}:
+        detail = "must include the client, a minor together with a parent or guardian; or a guardian of who can't sign"
+        raise invalid_body("form.signers", detail)
 
 
 def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, recorder: str) -> Change:

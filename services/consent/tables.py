@@ -31,6 +31,7 @@ class Client(Table, table=True):
     private_key: bytes = Field(sa_type=LargeBinary)  # encrypted under the key-encryption key, for this place
     last_order: int = Field(sa_type=BigInteger)
     consents: bytes = Field(sa_type=LargeBinary)  # canonical ClientConsents: the fold of the client's records
+    origin: str = Field(sa_type=Text)  # the organization that the person first came to; empty where nobody noted it
 
 
 class Identifier(Table, table=True):
@@ -52,6 +53,42 @@ class Registration(Table, table=True):
     client_id: str = Field(primary_key=True, sa_type=Text, foreign_key="clients.id")
     organization: str = Field(primary_key=True, sa_type=Text)
     via: str = Field(sa_type=Text)
+
+
+class ClientCode(Table, table=True):
+    """The one code that a client may carry on a card; the code itself is nowhere."""
+
+    __tablename__ = "client_codes"
+
+    client_id: str = Field(primary_key=True, sa_type=Text, foreign_key="clients.id")
+    code_index: bytes = Field(sa_type=LargeBinary, unique=True)  # HMAC
+    organization: str = Field(sa_type=Text)  # at whose desk it was made
+    made_at: datetime = Field(sa_type=_MOMENT)
+    expires_at: datetime = Field(sa_type=_MOMENT)
+
+
+class ClientLink(Table, table=True):
+    """That somebody typed a client's code at an organization, which has registered the client since."""
+
+    __tablename__ = "client_links"
+
+    number: int = Field(primary_key=True, sa_type=BigInteger, sa_column_args=[Identity(always=True)])
+    client_id: str = Field(sa_type=Text, foreign_key="clients.id", index=True)
+    organization: str = Field(sa_type=Text)
+    linked_at: datetime = Field(sa_type=_MOMENT)
+    actor_id: str | None = Field(sa_type=Text)
+    actor_role: str | None = Field(sa_type=Text)
+
+
+class CodeGuess(Table, table=True):
+    """A code that an organization typed; one that was right is taken back."""
+
+    __tablename__ = "code_guesses"
+    __table_args__ = (Index(None, "organization", "guessed_at"),)
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    organization: str = Field(sa_type=Text)
+    guessed_at: datetime = Field(sa_type=_MOMENT)
 
 
 class Consent(Table, table=True):

@@ -100,4 +100,13 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-a-grant": ProblemType(
         409, "Not a grant", "Only what was permitted can be revoked; a refusal or exclusion ends by a later permission."
     ),
+    "no-client-code": ProblemType(
+        409, "No code for this client", "A victim service provider's client is never linked to another organization."
+    ),
+    "unknown-code": ProblemType(404, "Unknown code", "No client has this code now."),
+    "too-many-guesses": ProblemType(
+        429,
+        "Too many wrong codes",
+        "The organization typed too many wrong codes; try again after Retry-After seconds.",
+    ),
 }

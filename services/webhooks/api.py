@@ -14,11 +14,11 @@ from services.kit.pages import Page, PageRequest
 from services.kit.problems import Problem, invalid_body
 from services.webhooks import bodies, deliveries, endpoints, store
 from services.webhooks.guard import UnacceptableUrlError, check_url
-from services.webhooks.inbox_answer import InboxAnswer
 from services.webhooks.model import InvalidTransitionError
 from services.webhooks.notices import AVAILABILITY_TYPE
 from services.webhooks.parts import Parts, Using
 from services.webhooks.signatures import encrypt_secret, new_secret
+from services.webhooks.story import Story
 from services.webhooks.tables import Delivery, Endpoint
 
 router = APIRouter()
@@ -145,8 +145,16 @@ async def read_inbox(caller: Reader, page: PageRequest, using: Using) -> Respons
     GET /availability and GET /holds of shelter_beds. A page may be shorter than `limit`; go on
     until `next` is null, and later from the last one that was not.
     """
-    organization = caller.own_organization()
-    return InboxAnswer(using.inbox, organization, await using.inbox.page(organization, page.after, page.limit))
+    return await using.inbox.answer(caller.own_organization(), page.after, page.limit)
+
+
+@router.get("/inbox/referrals/{referral_id}", response_model=Story, tags=["inbox"])
+async def read_story(referral_id: str, caller: Reader, using: Using) -> Response:
+    """Read a referral's household as one: exactly the members that the caller's organization may know now.
+
+    By the referral's id alone: what is known under a `reference` is not found by it, nor is it by the other's.
+    """
+    return await using.stories.answer(caller.own_organization(), referral_id)
 
 
 def _check_url(url: str, using: Parts) -> None:

@@ -21,9 +21,11 @@ from services.webhooks.lease import Clock, since_boot
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.parts import Parts
 from services.webhooks.pings import Pinger
+from services.webhooks.readings import Readings
 from services.webhooks.sender import Sender
 from services.webhooks.settings import WebhooksSettings
 from services.webhooks.settlements import Settlements
+from services.webhooks.stories import Stories
 
 NAME: Final = "webhooks"
 OPEN_FILES: Final = 65_536
@@ -63,9 +65,11 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
             running.push_async_callback(custodian.close)
             settlements = await running.enter_async_context(Settlements(custodian).running())
             lanes = await running.enter_async_context(worker.lanes(allow_loopback=loopback))
-            inbox = Inbox(database, custodian, settlements, Cursors(keys.cursors, "inbox"), clock)
+            readings = Readings(database, custodian, settlements, clock)
+            inbox = Inbox(database, readings, Cursors(keys.cursors, "inbox"))
             pinger = Pinger(lanes.untried.outbound, keys.endpoint_secrets)
-            app.state.parts = Parts(database, keys, Cursors(keys.cursors, "deliveries"), inbox, pinger, loopback)
+            stories, cursors = Stories(database, readings), Cursors(keys.cursors, "deliveries")
+            app.state.parts = Parts(database, keys, cursors, inbox, stories, pinger, loopback)
             relay = Relay(NAME, settings.database_url, settings.kafka, worker.as_it_is)
             sender = Sender(database, custodian, settlements, keys, relay, clock)
             await running.enter_async_context(relay.running())

@@ -18,10 +18,11 @@ DECISIONS_LOCK: Final = 7_201_865_305
 
 LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
 _ADD_DECISIONS: Final = (
-    "INSERT INTO decisions (id, organization, told)"
-    " SELECT id, organization, told"
-    "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(organizations)s AS text[]), CAST(%(told)s AS bytea[]))"
-    "  WITH ORDINALITY AS said(id, organization, told, place) ORDER BY place"
+    "INSERT INTO decisions (id, organization, referral_id, client_id, verdict, told)"
+    " SELECT id, organization, referral_id, client_id, verdict, told"
+    "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(organizations)s AS text[]), CAST(%(referral_ids)s AS text[]),"
+    "   CAST(%(client_ids)s AS text[]), CAST(%(verdicts)s AS text[]), CAST(%(told)s AS bytea[]))"
+    "  WITH ORDINALITY AS said(id, organization, referral_id, client_id, verdict, told, place) ORDER BY place"
     " ON CONFLICT DO NOTHING RETURNING id, number"
 )
 _OPEN_ENDPOINTS: Final = (
@@ -67,6 +68,9 @@ async def _add_decisions(connection: AsyncConnection, told: Sequence[Told]) -> l
     columns = {
         "ids": [each.id for each in told],
         "organizations": [each.party.organization for each in told],
+        "referral_ids": [each.event.data.referral.id for each in told],
+        "client_ids": [each.event.data.client_id for each in told],
+        "verdicts": [each.verdict for each in told],
         "told": [encode(each) for each in told],
     }
     added = await connection.execute(_ADD_DECISIONS, columns)

@@ -1,4 +1,4 @@
-"""Queries of inbox items: an organization's decisions in their order, without those withheld for ever.
+"""Queries of inbox items: an organization's decisions, in their order or of one referral, none withheld for ever.
 
 An item of which no message can be made leaves its place, and comes back at the end of the inbox when it is due again,
 by the very schedule of deliveries. So it neither stops what comes after it nor lies behind its reader's cursor unread.
@@ -28,6 +28,19 @@ _ITEM: Final = (
     col(Decision.inbox_attempts),
     col(Decision.inbox_failures),
     col(Decision.told),
+)
+# Of each client the newest permit, if it may be read as an item may be, and the newest status after it. An older permit
+# never takes the place of one that was withheld. `number` is the order of the log for each client.
+_TAKE_REFERRAL: Final = text(
+    "WITH said AS (SELECT client_id, verdict, number, NOT inbox_withheld AND inbox_due_at IS NULL"
+    "  AND inbox_failures < :most AS readable FROM decisions"
+    "  WHERE organization = :organization AND referral_id = :referral_id AND verdict IN ('permit', 'status')),"
+    " newest AS (SELECT DISTINCT ON (client_id, verdict) * FROM said ORDER BY client_id, verdict, number DESC),"
+    " permits AS (SELECT client_id, number FROM newest WHERE verdict = 'permit' AND readable),"
+    " wanted AS (SELECT number FROM permits UNION ALL SELECT newest.number FROM newest JOIN permits USING (client_id)"
+    "  WHERE verdict = 'status' AND readable AND newest.number > permits.number)"
+    " UPDATE decisions SET inbox_attempts = inbox_attempts + 1 WHERE number IN (SELECT number FROM wanted)"
+    " RETURNING number, position, inbox_attempts, inbox_failures, told"
 )
 _IS_ANY_DUE: Final = text("SELECT FROM decisions WHERE inbox_due_at <= clock_timestamp() LIMIT 1")
 _BRING_BACK: Final = text(
@@ -63,9 +76,17 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
         .returning(*_ITEM)
         .execution_options(synchronize_session=False)
     )
-    rows = (await session.execute(counted)).all()
-    items = [Item(number, place, attempt, failures, decode(told)) for number, place, attempt, failures, told in rows]
+    items = [_item(*row) for row in (await session.execute(counted)).all()]
     return sorted(items, key=lambda item: item.position)
+
+
+async def take_referral(session: AsyncSession, organization: str, referral_id: str) -> list[Item]:
+    """Return what a referral's story is made of, each item as a reading of its own; nothing of who was never permitted.
+
+    A withheld item stays so, as in the inbox: what may be told later comes with a newer decision.
+    """
+    values = {"organization": organization, "referral_id": referral_id, "most": len(RETRY_SCHEDULE)}
+    return [_item(*row) for row in (await session.execute(_TAKE_REFERRAL, values)).all()]
 
 
 async def show(session: AsyncSession, item: Item, release: Release | None) -> None:
@@ -112,6 +133,10 @@ async def say(
         reason=reason or (release.reason if release else None),
     )
     await records.put(session, item.told, said)
+
+
+def _item(number: int, position: int, attempt: int, failures: int, told: bytes) -> Item:
+    return Item(number, position, attempt, failures, decode(told))
 
 
 async def _change(session: AsyncSession, item: Item, **values: object) -> None:

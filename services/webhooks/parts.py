@@ -10,6 +10,7 @@ from services.webhooks.cursors import Cursors
 from services.webhooks.inbox import Inbox
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.pings import Pinger
+from services.webhooks.stories import Stories
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Parts:
     keys: OwnKeys
     cursors: Cursors
     inbox: Inbox
+    stories: Stories
     pinger: Pinger
     allow_loopback: bool
 

@@ -48,6 +48,9 @@ class Decision(Table, table=True):
     number: int = Field(primary_key=True, sa_type=BigInteger)
     id: str = Field(sa_type=Text, unique=True)
     organization: str = Field(sa_type=Text)
+    referral_id: str = Field(sa_type=Text)
+    client_id: str = Field(sa_type=Text)
+    verdict: str = Field(sa_type=Text)
     told: bytes = Field(sa_type=LargeBinary)
     inbox_attempts: int = 0
     inbox_withheld: bool = False

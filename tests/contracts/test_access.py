@@ -1,7 +1,5 @@
 """Who may call which route: the apps' own route lists held against one table, and every refusal tried."""
 
-import importlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +10,6 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from deploy.local.secrets import generate_secrets
-from deploy.local.services import SERVICES
 from services.kit.assertions import sign_assertion
 from services.kit.auth import (
     Access,
@@ -29,10 +25,9 @@ from services.kit.auth import (
 )
 from services.kit.keys import decode_private
 from services.shelter_beds.board.session import Seal, Session
+from tests.support.composed import NAMES, SECRETS, composed
 
 TABLE = yaml.safe_load(Path(__file__).with_name("access.yaml").read_text())
-NAMES = [service.name for service in SERVICES]
-SECRETS = generate_secrets()
 SOMEWHERE = "0" * 32  # stands for every id in a path
 
 
@@ -65,20 +60,8 @@ SERVICES_ONLY = [route for route in ROUTES if route.access.startswith("service:"
 
 @pytest.fixture(scope="module")
 def apps() -> Iterator[dict[str, FastAPI]]:
-    """Every service's app as it is composed, with nothing behind it: a refusal needs no database."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in SECRETS.items():
-            environment.setenv(name, value)
-        environment.setenv("THRESHOLD_KAFKA", "127.0.0.1:1")
-        environment.setenv("THRESHOLD_DATABASE_URL", "postgresql+psycopg://nobody@/nothing?host=/nowhere")
-        environment.setenv("THRESHOLD_SERVICES", json.dumps(dict.fromkeys(NAMES, "http://127.0.0.1:1")))
-        made = {name: importlib.import_module(f"services.{name}.app").create_app() for name in NAMES}
+    with composed() as made:
         yield made
-        for client in made[
-            "shelter_beds"
-        ].state.delegated.values():  # no lifespan closes them, and their loops are gone
-            if client._network._session is not None:
-                client._network._session.detach()
 
 
 def test_every_route_has_its_row_and_every_row_its_route(apps: dict[str, FastAPI]) -> None:

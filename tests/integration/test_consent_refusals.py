@@ -97,6 +97,34 @@ async def test_a_victim_service_provider_permits_in_writing_and_for_a_time_only(
     assert refusal.status_code == 201, "withdrawn orally, at once"
 
 
+def signed_by(*roles: str) -> dict[str, Any]:
+    return form("written") | {"signers": [{"role": role, "on": "2026-11-20"} for role in roles]}
+
+
+@pytest.mark.parametrize(
+    "roles", [("parent",), ("parent", "parent"), ("representative",), ("parent", "representative")]
+)
+async def test_nobody_signs_a_victim_service_providers_release_for_a_client_who_can(
+    registry: Registry, roles: tuple[str, ...]
+) -> None:
+    for organization, status in ((SAFE_HOUSE, 422), (OUTREACH, 201)):
+        client = await registry.client(organization)
+        made = await registry.post(organization, "/consents", registry.consent(client, form=signed_by(*roles)))
+        assert made.status_code == status, made.text
+        if status == 422:
+            assert_names(made, "form.signers")
+
+
+@pytest.mark.parametrize("roles", [("client",), ("client", "parent"), ("guardian", "client"), ("guardian",)])
+async def test_a_minor_signs_a_release_with_a_parent_and_a_guardian_for_who_cannot(
+    registry: Registry, roles: tuple[str, ...]
+) -> None:
+    client = await registry.client(SAFE_HOUSE)
+    made = await registry.post(SAFE_HOUSE, "/consents", registry.consent(client, form=signed_by(*roles)))
+    assert made.status_code == 201, made.text
+    assert [signer["role"] for signer in made.json()["form"]["signers"]] == list(roles)
+
+
 REFUSED_REVOCATIONS: list[tuple[dict[str, Any], str]] = [
     ({"scope": "everything"}, "scope"),
     ({"scope": "recipient"}, "recipient"),
