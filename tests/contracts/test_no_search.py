@@ -29,7 +29,7 @@ NAMED_OTHERWISE = frozenset(
 # They seal it for one recipient; their answer has nothing but the referral's id and status.
 SEALING = frozenset({("referrals", "post", "/referrals"), ("referrals", "post", "/referrals/{referral_id}/segments")})
 # The page whose form becomes such a referral.
-SEALING_PAGES = frozenset({"refer.html", "refer_again.html"})
+SEALING_PAGES = frozenset({"refer_form.html", "refer_again.html"})
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_no_address_that_reads_has_a_body(apps: dict[str, FastAPI]) -> None:
 def test_no_page_has_a_field_for_it_but_the_form_of_a_referral() -> None:
     asking = {path.name for path in files(".html") if fields_of(path) & TELLING}
     assert asking <= SEALING_PAGES
-    assert "refer.html" in asking, "or nothing would be found"
+    assert "refer_form.html" in asking, "or nothing would be found"
     for page in sorted(SEALING_PAGES):
         (path,) = [each for each in files(".html") if each.name == page]
         assert re.findall(r'<form[^>]*method="(\w+)"', path.read_text()) == ["post"]

@@ -276,7 +276,7 @@ async def test_no_code_stands_in_tables_metrics_or_logs(
 
 
 async def test_the_migration_notes_an_origin_where_there_is_one(registry: Registry) -> None:
-    migration = runpy.run_path(str(ROOT / "services/consent/migrations/versions/0002_client_codes.py"))
+    migration = runpy.run_path(str(ROOT / "services/consent/migrations/versions/0003_client_codes.py"))
     one, several = await registry.client(), await registry.client()
     await link(registry, await code_of(registry, several))
     with registry.database() as connection, connection.transaction(force_rollback=True):
