@@ -19,7 +19,9 @@ from mode.services import WaitArgT
 
 from services.kit import topics as declarations
 from services.kit.broker import allow, quiet_clients
+from services.kit.connecting import MECHANISM, Kafka, bootstrap_of
 from services.kit.ending import die
+from services.kit.rights import group_of
 from services.kit.runs import SESSION_TIMEOUT, BatchConsumer, Run
 from services.kit.topics import Topic
 
@@ -162,7 +164,7 @@ class BatchApp(faust.App):
 
 def batch_app(
     service: str,
-    bootstrap: str,
+    kafka: Kafka,
     topic: str,
     handle: Handle,
     *,
@@ -184,10 +186,11 @@ def batch_app(
     one gets its partitions back at once.
     """
     quiet_clients()
-    group = group or f"{service}.{topic}"
+    group = group or group_of(service, topic)
     app = BatchApp(
         group,
-        broker=";".join(f"kafka://{address}" for address in bootstrap.split(",")),
+        broker=";".join(f"kafka://{address}" for address in bootstrap_of(kafka).split(",")),
+        broker_credentials=_credentials(kafka),
         broker_commit_interval=0.5,
         broker_heartbeat_interval=1.0,
         broker_max_poll_interval=A_FOLD_TAKES_AT_MOST,
@@ -222,6 +225,13 @@ def batch_app(
             await app.take(run, handle)
 
     return app
+
+
+def _credentials(kafka: Kafka) -> faust.SASLCredentials | None:
+    if isinstance(kafka, str):
+        return None
+    password = kafka.password.get_secret_value()
+    return faust.SASLCredentials(username=kafka.user, password=password, ssl_context=kafka.tls, mechanism=MECHANISM)
 
 
 def _batches(producer: Any, run: Iterable[tuple[bytes | None, bytes]]) -> Iterator[Any]:  # noqa: ANN401 - untyped
