@@ -31,7 +31,7 @@ Replicas = Annotated[
 def apply(kafka: Bootstrap = None, replicas: Replicas = None, acls: Acls = False, as_json: AsJson = False) -> None:
     """Create the topics that are missing and correct settings that differ.
 
-    With --acls, the passwords of the users whose THRESHOLD_<USER>_KAFKA_PASSWORD is set, and every right.
+    With --acls, every right, and the passwords of the users whose THRESHOLD_<USER>_KAFKA_PASSWORD is set.
     """
     from services.kit import cluster, granting
     from services.kit.rights import OPERATOR, rights
@@ -42,8 +42,9 @@ def apply(kafka: Bootstrap = None, replicas: Replicas = None, acls: Acls = False
         changes = cluster.apply(reached, replicas=replicas)
         if acls:
             everything = rights(declared)
-            changes += granting.set_passwords(reached, _passwords({right.user for right in everything}))
+            # The rights first: a broker that refuses to set passwords logs them, and one refuses both or none.
             changes += granting.grant(reached, everything)
+            changes += granting.set_passwords(reached, _passwords({right.user for right in everything}))
     _show([str(change) for change in changes], as_json, nothing="Every topic is as declared.")
 
 

@@ -58,7 +58,9 @@ class BatchProducer(driver.Producer):
         return int(ends[-1])
 
     def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
+        # Kafka gives a producer its id only if its user may write some topic: who only reads asks for none.
+        writes = any(self.app.service_name in topic.writers for topic in self.app.declared.values())
+        return {"acks": "all", "enable_idempotence": writes}
 
 
 class BatchTransport(driver.Transport):

@@ -31,9 +31,9 @@ def set_passwords(kafka: Kafka, passwords: Mapping[str, str]) -> list[Change]:
     """Let each user sign in with its password alone; connections that are open stay so."""
     with connected(kafka) as admin:
         new = [UserScramCredentialUpsertion(user, MECHANISM, word, ITERATIONS) for user, word in passwords.items()]
-        refused = {user: why for user, why in admin.alter_user_scram_credentials(new).items() if why}
+        refused = [user for user, why in admin.alter_user_scram_credentials(new).items() if why]
     if refused:
-        raise NotGrantedError("; ".join(f"{user}: {why}" for user, why in refused.items()))
+        raise NotGrantedError(f"it does not let us set the password of {', '.join(refused)}")
     return [Change(user, "password set") for user in passwords]
 
 

@@ -109,8 +109,8 @@ class _Group(Request[_GroupQuestion]):  # type: ignore[misc]
 async def missing(admin: AIOKafkaAdminClient, rights: Iterable[Right]) -> list[Right]:
     """Return those of the rights, all of the user who is connected, that the cluster does not give.
 
-    Those on a topic that does not exist are not among them. Where nobody is denied anything, as on one's own machine,
-    none is.
+    On a topic that it may not even describe it lacks all; on one that does not exist, none. Where nobody is denied
+    anything, as on one's own machine, none is missing.
     """
     asked = list(rights)
     allowed = {("topic", name): bits for name, bits in (await _of_topics(admin, _names(asked, "topic"))).items()}
