@@ -12,13 +12,15 @@ JARS := .cache/kafka/.jars-checked
 CLASS_CACHE := .cache/kafka/.classes-learnt
 EXTRA_PYTHON := $(VENV)/.extra-installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
+COMPOSE := .cache/docker-compose
 
 .PHONY: help setup lint test test-extra demo bench bench-feed soak clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
-	@echo "make test-extra   the tests in a browser and in Node; needs Chromium, Node and npm on the machine"
+	@echo "make test-extra   the tests in a browser, in Node and in containers; needs Chromium, Node, npm, Go, podman,"
+	@echo "                  runc and mmdebstrap on the machine"
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
@@ -57,7 +59,7 @@ lint: setup
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # whole stacks first, so that none is last alone
 
-test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE)
+test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE) $(COMPOSE)
 	$(BIN)/pytest tests/extra
 
 $(EXTRA_PYTHON): requirements-extra.txt $(DEPENDENCIES)
@@ -67,6 +69,12 @@ $(EXTRA_PYTHON): requirements-extra.txt $(DEPENDENCIES)
 $(EXTRA_NODE): tests/extra/package.json tests/extra/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-extra needs Node and npm: apt-get install nodejs npm" >&2; exit 1; }
 	npm ci --silent --prefix tests/extra
+	@touch $@
+
+# The Compose command itself, of a pinned version: it needs no Docker to say whether docker-compose.yml is right.
+$(COMPOSE): tests/extra/compose/go.mod tests/extra/compose/go.sum
+	@command -v go > /dev/null || { echo "make test-extra needs Go: apt-get install golang-go" >&2; exit 1; }
+	cd $(<D) && GOFLAGS=-mod=mod go build -o ../../../$@ github.com/docker/compose/v2/cmd
 	@touch $@
 
 demo: setup

@@ -86,6 +86,10 @@ class Composed:
         """Where each service answers, by the name that services have for each other."""
         return {name: f"http://{self._addresses[name.replace('_', '-')]}:8000" for name in secrets.DATABASES}
 
+    def address(self, name: str) -> str:
+        """Return where a service is."""
+        return self._addresses[name]
+
     @property
     def processes(self) -> list[str]:
         """The services of ours: not Kafka, not PostgreSQL, no job."""
@@ -148,10 +152,12 @@ class Composed:
     def command(self, name: str) -> list[str]:
         """Return the file's command with this machine's programs, paths and addresses."""
         service = self.services[name]
-        first, *rest = [
-            self._here(name, word) for word in [*service.get("entrypoint", []), *service.get("command", [])]
-        ]
-        return [*PROGRAMS.get(first, [first]), *rest]
+        first, *rest = [self.here(name, word) for word in [*service.get("entrypoint", []), *service.get("command", [])]]
+        return [*self.program(first), *rest]
+
+    def program(self, name: str) -> list[str]:
+        """Return what a program of the image is here."""
+        return PROGRAMS.get(name, [name])
 
     def environment(self, name: str) -> dict[str, str]:
         """Return the file's environment and what its env_file gives, and of this process nothing but the path."""
@@ -160,7 +166,7 @@ class Composed:
         for file in service.get("env_file", []):
             given |= _dotenv(self.folder / "secrets" / Path(file["path"]).relative_to(SECRETS))
         given |= service.get("environment", {})
-        return {"PATH": os.environ["PATH"], **{key: self._here(name, str(text)) for key, text in given.items()}} | (
+        return {"PATH": os.environ["PATH"], **{key: self.here(name, str(text)) for key, text in given.items()}} | (
             self._java() if name.startswith("kafka") else {}
         )
 
@@ -174,17 +180,18 @@ class Composed:
             "KAFKA_JVM": " ".join([*JVM_FLAGS, *([f"-XX:AOTCache={cache}"] if cache.exists() else [])]),
         }
 
-    def _here(self, name: str, text: str) -> str:
+    def here(self, name: str, text: str) -> str:
         """Return a text of the file with the addresses and paths of this machine."""
         if "," in text and set(text.split(",")) <= self._addresses.keys():
             return ",".join(self._addresses[host] for host in text.split(","))
-        for target, source in self._volumes(name):
+        for target, source in self.volumes(name):
             text = text.replace(target, str(source))
         for host, address in self._addresses.items():
             text = re.sub(rf"(?<![\w-]){host}(?=:\d+(?![\w:]))", address, text)
         return text.replace("0.0.0.0", self._addresses[name])  # noqa: S104 - replaced, not listened on
 
-    def _volumes(self, name: str) -> Iterator[tuple[str, Path]]:
+    def volumes(self, name: str) -> Iterator[tuple[str, Path]]:
+        """Yield where a container has which path of this machine."""
         for volume in self.services[name].get("volumes", []):
             source, target = (volume["source"], volume["target"]) if isinstance(volume, dict) else volume.split(":")[:2]
             if source.startswith(f"./{SECRETS}/"):
