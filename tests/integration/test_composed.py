@@ -21,6 +21,7 @@ from services.kit.rights import OPERATOR, Right, rights
 from tests.support import small_day
 from tests.support.composed import Composed
 from tests.support.stack import new_home
+from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.timeout(400)  # the first of them waits for all of it
 
@@ -144,6 +145,22 @@ def test_who_makes_topics_can_not_give_rights(composed: Composed) -> None:
         granting.set_passwords(operator, {"audit": "mine"})
 
 
+async def test_a_new_password_is_the_only_one(composed: Composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.required.CONNECTED_WITHIN", 0.5)
+    before, after = reached(composed, "audit"), reached(composed, "audit", THRESHOLD_KAFKA_PASSWORD="renewed")
+    await require_topics(before, "audit")
+    admin = reached(composed, "admin")
+    assert isinstance(before, SecuredKafka)
+    try:
+        assert [str(done) for done in granting.set_passwords(admin, {"audit": "renewed"})] == ["audit: password set"]
+        await wait_until_async(lambda: _let_in(after), what="the new password to count")
+        with pytest.raises(NotConnectedError):
+            await require_topics(before, "audit")
+    finally:
+        granting.set_passwords(admin, {"audit": before.password.get_secret_value()})
+    await wait_until_async(lambda: _let_in(before), what="the old password to count again")
+
+
 @pytest.mark.parametrize("user", SERVICES)
 async def test_a_user_does_what_the_file_of_rights_says_and_nothing_else(composed: Composed, user: str) -> None:
     composed.stop(*composed.processes)  # what is written here is nothing they could read
@@ -155,6 +172,14 @@ async def test_a_user_does_what_the_file_of_rights_says_and_nothing_else(compose
         assert await _reads(kafka, topic) == may(user, "topic", topic, "read"), topic
     for group in {entry["group"] for entries in ALLOWED.values() for entry in entries if "group" in entry}:
         assert await _joins(kafka, group) == may(user, "group", group, "read"), group
+
+
+async def _let_in(kafka: Kafka) -> bool:
+    try:
+        await require_topics(kafka, "audit")
+    except NotConnectedError:
+        return False
+    return True
 
 
 async def _writes(kafka: Kafka, topic: str) -> bool:

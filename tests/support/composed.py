@@ -42,19 +42,23 @@ PROGRAMS = {"python": [sys.executable], "threshold": [sys.executable, "-m", "ser
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
-def composition() -> dict[str, Any]:
-    """Return the file as it stands, variables having their defaults."""
-    found: dict[str, Any] = yaml.safe_load(DEFAULT.sub(r"\1", FILE.read_text(encoding="utf-8")).replace("$$", "$"))
+def composition(brokers: int = 1) -> dict[str, Any]:
+    """Return the file as it stands, with so many brokers and every other variable having its default."""
+    text = FILE.read_text(encoding="utf-8").replace("${THRESHOLD_KAFKA_BROKERS:-1}", str(brokers))
+    found: dict[str, Any] = yaml.safe_load(DEFAULT.sub(r"\1", text).replace("$$", "$"))
     return found
 
 
 class Composed:
     """A deployment below `folder`, which others may enter; `address` gives where a service of the file is."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, brokers: int = 1) -> None:
         self.folder = folder
+        profiles = set() if brokers == 1 else {"cluster"}
         self.services: dict[str, dict[str, Any]] = {
-            name: service for name, service in composition()["services"].items() if "profiles" not in service
+            name: service
+            for name, service in composition(brokers)["services"].items()
+            if set(service.get("profiles", [])) <= profiles
         }
         base = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         hosts = ["kafka", *composition()["services"]]
@@ -66,7 +70,7 @@ class Composed:
 
     @property
     def kafka(self) -> str:
-        return f"{self._addresses['kafka']}:9092"
+        return ",".join(f"{self.address(name)}:9092" for name in self.services if name.startswith("kafka"))
 
     @property
     def other_address_of_kafka(self) -> str:
@@ -102,9 +106,12 @@ class Composed:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def up(self) -> None:
-        """Start everything in the file's order, each service once what it depends on is as the file wants it."""
-        order = TopologicalSorter({name: self._awaited(name) for name in self.services})
+    def up(self, *names: str) -> None:
+        """Start these, or everything, in the file's order: each once what it depends on is as the file wants it."""
+        needed = list(names or self.services)
+        for name in needed:  # it grows meanwhile
+            needed += [one for one in self._awaited(name) if one not in needed]
+        order = TopologicalSorter({name: self._awaited(name) for name in needed})
         order.prepare()
         while layer := order.get_ready():
             for name in layer:
@@ -123,7 +130,10 @@ class Composed:
         stopped = {name: self._running.pop(name) for name in names if name in self._running}
         for name, process in stopped.items():
             # PostgreSQL would wait for its clients to leave; what Kafka has is not needed any more.
-            process.send_signal({"kafka-1": signal.SIGKILL, "postgres": signal.SIGINT}.get(name, signal.SIGTERM))
+            if name.startswith("kafka"):
+                process.kill()
+            else:
+                process.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
         for process in stopped.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
@@ -211,7 +221,7 @@ class Composed:
         if name in ("databases", "topics"):
             assert self._running[name].wait(60) == 0, self.log(name)
             return
-        condition = self._accepts if name in ("postgres", "kafka-1") else self._is_healthy
+        condition = self._is_healthy if name in self.processes else self._accepts
         wait_until(lambda: condition(name), what=f"{name} to be there", deadline=90)
         if name == "postgres":
             self._set_password()
