@@ -14,13 +14,15 @@ EXTRA_PYTHON := $(VENV)/.extra-installed
 DOCS_VENV := .cache/docs-venv
 DOCS_PYTHON := $(DOCS_VENV)/.installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
+COMPOSE := .cache/docker-compose
 
 .PHONY: help setup lint test test-extra docs demo bench bench-feed soak fuzz clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
-	@echo "make test-extra   the tests in a browser and in Node; needs Chromium, Node and npm on the machine"
+	@echo "make test-extra   the tests in a browser, in Node and in containers; needs Chromium, Node, npm, Go, podman,"
+	@echo "                  runc and mmdebstrap on the machine"
 	@echo "make docs    the documentation as a site, into .cache/site"
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
@@ -61,7 +63,7 @@ lint: setup
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # whole stacks first, so that none is last alone
 
-test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE)
+test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE) $(COMPOSE)
 	$(BIN)/pytest tests/extra
 
 $(EXTRA_PYTHON): requirements-extra.txt $(DEPENDENCIES)
@@ -80,6 +82,12 @@ docs: $(DOCS_PYTHON)
 $(DOCS_PYTHON): requirements-docs.txt
 	$(PYTHON) -m venv $(DOCS_VENV)
 	$(DOCS_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements-docs.txt
+	@touch $@
+
+# The Compose command itself, of a pinned version: it needs no Docker to say whether docker-compose.yml is right.
+$(COMPOSE): tests/extra/compose/go.mod tests/extra/compose/go.sum
+	@command -v go > /dev/null || { echo "make test-extra needs Go: apt-get install golang-go" >&2; exit 1; }
+	cd $(<D) && GOFLAGS=-mod=mod go build -o ../../../$@ github.com/docker/compose/v2/cmd
 	@touch $@
 
 demo: setup

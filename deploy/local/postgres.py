@@ -65,23 +65,24 @@ class Postgres:
 
     def url(self, database: str, role: str) -> str:
         """Return SQLAlchemy's URL (psycopg driver) of a database, over the Unix socket."""
-        return f"postgresql+psycopg://{role}@/{database}?host={quote(str(self._socket_folder_path), safe='')}"
+        return f"postgresql+psycopg://{role}@/{database}?host={quote(str(self.socket_folder), safe='')}"
 
     def create_databases(self, names: Iterable[str]) -> None:
         """Make, where they are missing, a role and a database of its own for each name; no other role may enter it."""
         with psycopg.connect(self._superuser_connection(), autocommit=True) as connection:
             for name in names:
-                _create_database(connection, name)
+                create_database(connection, name)
 
     @property
-    def _socket_folder_path(self) -> Path:
+    def socket_folder(self) -> Path:
+        """Where its Unix socket is."""
         # The data folder, which nobody else can enter, if a socket's path fits there; else a short one in its stead.
         if len(os.fsencode(self.data / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH:
             return self.data
         return Path(tempfile.gettempdir(), f"threshold-{hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]}")
 
     def _socket_folder(self, user: str | None) -> Path:
-        folder = self._socket_folder_path
+        folder = self.socket_folder
         if folder != self.data:
             _own_folder(folder, user)
         return folder
@@ -110,15 +111,20 @@ class Postgres:
         return False
 
     def _superuser_connection(self) -> str:
-        return psycopg.conninfo.make_conninfo(host=str(self._socket_folder_path), user=SUPERUSER, dbname="postgres")
+        return psycopg.conninfo.make_conninfo(host=str(self.socket_folder), user=SUPERUSER, dbname="postgres")
 
 
-def _create_database(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+def create_database(connection: psycopg.Connection[tuple[object, ...]], name: str, password: str | None = None) -> None:
+    """Make, where they are missing, a role and its database, which no other role may enter; set the password if any."""
     identifier = sql.Identifier(name)
     if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).rowcount:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(identifier))
     if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+    if password is not None:
+        # Salted here, as the server would: the statement may stand in its log.
+        salted = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(identifier, sql.Literal(salted)))
     # Outside the conditions: a start cut short between two statements is mended by the next.
     connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(identifier))
 

@@ -2,6 +2,8 @@
 
 import json
 import stat
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
@@ -22,7 +24,7 @@ def ensure_secrets(home: Path) -> dict[str, str]:
     """
     path = secrets_path(home)
     if not path.exists():
-        write_private(path, "".join(f"{name}='{value}'\n" for name, value in generate_secrets().items()))
+        write_secrets(path, generate_secrets())
     return read_secrets(path)
 
 
@@ -31,12 +33,20 @@ def secrets_path(home: Path) -> Path:
     return home / "secrets.env"
 
 
-def read_secrets(path: Path) -> dict[str, str]:
-    """Read and check a file written by `ensure_secrets`; raises LocalStackError as said there."""
+def write_secrets(path: Path, secrets: Mapping[str, str]) -> None:
+    """Write a file (0600) in dotenv form; a value stands between single quotes, where nothing is expanded."""
+    write_private(path, "".join(f"{name}='{value}'\n" for name, value in secrets.items()))
+
+
+def read_secrets(path: Path, names: AbstractSet[str] | None = None) -> dict[str, str]:
+    """Read and check a file that must hold `names`, those of a local stack if none are given.
+
+    Raises LocalStackError as `ensure_secrets` does.
+    """
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise LocalStackError(f"{path} holds secrets and others can read it: run `chmod 600 {path}`.")
     found = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    missing = sorted(secret_names() - found.keys())
+    missing = sorted((secret_names() if names is None else names) - found.keys())
     if missing:
         raise LocalStackError(f"{path} lacks {', '.join(missing)}: complete it, or move it away to get a new one.")
     return found

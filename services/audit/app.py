@@ -44,9 +44,7 @@ def compose(settings: DatabaseSettings) -> FastAPI:
 
 
 def _readers(settings: DatabaseSettings) -> list[DatabaseReader]:
-    reader = partial(
-        DatabaseReader, NAME, bootstrap=settings.kafka, database_url=settings.database_url, patience=PATIENCE
-    )
+    reader = partial(DatabaseReader, NAME, kafka=settings.kafka, database_url=settings.database_url, patience=PATIENCE)
     return [
         reader(reading.EVENTS, apply=reading.apply_events),
         reader(reading.DISCLOSURES, apply=reading.apply_disclosures, source_offset=answered_offset),

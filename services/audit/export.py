@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from schemas.events import Count
 from services.kit.broker import Record, read_all
+from services.kit.connecting import Kafka, bootstrap_of
 
 FORMAT = "threshold-log/1"
 
@@ -43,24 +44,26 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 _FIRST = _ENCODER.encode({"format": FORMAT}) + b"\n"
 
 
-async def live(bootstrap: str, partitions: Iterable[int]) -> AsyncIterator[list[Record]]:
+async def live(kafka: Kafka, partitions: Iterable[int]) -> AsyncIterator[list[Record]]:
     """Both topics as they stand now, partition by partition, in runs of one topic; raises UnreadableLog."""
     try:
         for partition in partitions:
-            async with aclosing(_partition(bootstrap, partition)) as runs:
+            async with aclosing(_partition(kafka, partition)) as runs:
                 async for run in runs:
                     yield run
     except (KafkaError, TimeoutError) as error:
-        raise UnreadableLog(f"Kafka at {bootstrap} does not give the whole log: {type(error).__name__}.") from error
+        raise UnreadableLog(
+            f"Kafka at {bootstrap_of(kafka)} does not give the whole log: {type(error).__name__}."
+        ) from error
 
 
-async def _partition(bootstrap: str, partition: int) -> AsyncGenerator[list[Record], None]:
+async def _partition(kafka: Kafka, partition: int) -> AsyncGenerator[list[Record], None]:
     """A run of whichever topic is behind the other, so that a replay keeps little in memory."""
     async with AsyncExitStack() as opened:
         streams = {}
         # What was decided comes first: its end is asked for first, so that every decision finds its record.
         for topic in ("disclosures", "client-events"):
-            streams[topic] = await opened.enter_async_context(aclosing(read_all(bootstrap, topic, {partition: 0})))
+            streams[topic] = await opened.enter_async_context(aclosing(read_all(kafka, topic, {partition: 0})))
         reached = dict.fromkeys(streams, 0)
         while streams:
             topic = min(streams, key=reached.__getitem__)

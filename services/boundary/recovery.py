@@ -14,6 +14,7 @@ from policy.state import PartitionState
 from policy.step import Fold
 from services.boundary.snapshots import Snapshot, Snapshots
 from services.kit.broker import Record, read_all
+from services.kit.connecting import Kafka
 from services.kit.positions import Reading, ReadingAutomaton
 
 SOURCE, OUTPUT = "client-events", "disclosures"
@@ -51,21 +52,21 @@ class Recovered(NamedTuple):
     saved_at: int
 
 
-async def recover(bootstrap: str, partition: int, root_fingerprint: str, snapshots: Snapshots) -> Recovered:
+async def recover(kafka: Kafka, partition: int, root_fingerprint: str, snapshots: Snapshots) -> Recovered:
     """Fold a partition up to where `disclosures` ends; raises LogMismatch if the two topics do not belong together."""
     snapshot = await asyncio.to_thread(snapshots.load, partition)  # all of them would take the loop for seconds
-    position = await _position(bootstrap, partition, snapshot) if snapshot is not None else None
+    position = await _position(kafka, partition, snapshot) if snapshot is not None else None
     if snapshot is None or position is None:
         snapshot = Snapshot(PartitionState(partition=partition, root_fingerprint=root_fingerprint), 0)
-        position = await _position(bootstrap, partition, snapshot)
+        position = await _position(kafka, partition, snapshot)
     if position is None:
         raise LogMismatch(f"{OUTPUT}/{partition} has a hole in what was decided.")
     saved_at = snapshot.state.next
-    await _catch_up(bootstrap, snapshot.state, position)
+    await _catch_up(kafka, snapshot.state, position)
     return Recovered(Snapshot(snapshot.state, position.disclosures_next), saved_at)
 
 
-async def _position(bootstrap: str, partition: int, start: Snapshot) -> Position | None:
+async def _position(kafka: Kafka, partition: int, start: Snapshot) -> Position | None:
     """Where the reading automaton ends, started at a snapshot; None if the snapshot is not this log's.
 
     It is not when the record before its end is another than its last, or when the one after it is missing: a process
@@ -74,7 +75,7 @@ async def _position(bootstrap: str, partition: int, start: Snapshot) -> Position
     automaton = ReadingAutomaton(start.state.next)
     position = Position(start.state.next, start.state.digest.hex(), start.disclosures_next)
     seen_last, first = start.disclosures_next == 0, max(start.disclosures_next - 1, 0)
-    async with aclosing(read_all(bootstrap, OUTPUT, {partition: first})) as runs:
+    async with aclosing(read_all(kafka, OUTPUT, {partition: first})) as runs:
         async for run in runs:
             for record in run:
                 decided = _DECIDED.decode(record.value or b"")
@@ -90,10 +91,10 @@ async def _position(bootstrap: str, partition: int, start: Snapshot) -> Position
     return position if seen_last else None
 
 
-async def _catch_up(bootstrap: str, state: PartitionState, position: Position) -> None:
+async def _catch_up(kafka: Kafka, state: PartitionState, position: Position) -> None:
     """Fold the records from the state's next to the position; raises LogMismatch."""
     fold = Fold(state)
-    async with aclosing(_records(bootstrap, state.partition, state.next, position.next)) as records:
+    async with aclosing(_records(kafka, state.partition, state.next, position.next)) as records:
         async for record in records:
             if record.offset != state.next:
                 raise LogMismatch(f"{SOURCE}/{state.partition} has no offset {state.next}.")
@@ -106,11 +107,11 @@ async def _catch_up(bootstrap: str, state: PartitionState, position: Position) -
         raise LogMismatch(f"{OUTPUT}/{state.partition} does not follow from {SOURCE}: replay says where they part.")
 
 
-async def _records(bootstrap: str, partition: int, start: int, end: int) -> AsyncGenerator[Record, None]:
+async def _records(kafka: Kafka, partition: int, start: int, end: int) -> AsyncGenerator[Record, None]:
     """The source's records from `start` to before `end`, or to where it ends."""
     if start == end:
         return
-    async with aclosing(read_all(bootstrap, SOURCE, {partition: start})) as runs:
+    async with aclosing(read_all(kafka, SOURCE, {partition: start})) as runs:
         async for run in runs:
             for record in run:
                 if record.offset >= end:

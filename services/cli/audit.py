@@ -38,8 +38,10 @@ def replay(
     from deploy.local.errors import LocalStackError
     from policy.control import UnsupportedPolicyVersion
     from services.audit.export import UnreadableExport, UnreadableLog
+    from services.kit.connecting import UnusableSettingsError
 
-    with one_sentence(LocalStackError, UnreadableExport, UnreadableLog, UnsupportedPolicyVersion):
+    sentences = (LocalStackError, UnreadableExport, UnreadableLog, UnsupportedPolicyVersion, UnusableSettingsError)
+    with one_sentence(*sentences):
         began = time.perf_counter()
         report = asyncio.run(_replayed(from_, partition, root))
         seconds = time.perf_counter() - began
@@ -55,8 +57,9 @@ def export(
     """Write client-events and disclosures to a file that can be kept, given away and replayed offline."""
     from deploy.local.errors import LocalStackError
     from services.audit.export import UnreadableLog, save
+    from services.kit.connecting import UnusableSettingsError
 
-    with one_sentence(LocalStackError, UnreadableLog, OSError):
+    with one_sentence(LocalStackError, UnreadableLog, UnusableSettingsError, OSError):
         count = asyncio.run(save(_shown(_live(partition)), file))
     typer.echo(f"{count} records in {file}.")
 
@@ -96,14 +99,14 @@ async def _in_runs(records: "Iterable[Record]") -> AsyncIterator["Run"]:
 
 
 def _live(partition: int | None) -> AsyncIterator["Run"]:
-    from deploy.local.settings import LocalSettings
     from services.audit.export import UnreadableLog, live
+    from services.cli.reached import kafka_as
     from services.kit.topics import load
 
     every = range(load()["client-events"].partitions)
     if partition is not None and partition not in every:
         raise UnreadableLog(f"The log has {len(every)} partitions, from 0 on.")
-    return live(LocalSettings.from_environment().kafka, every if partition is None else [partition])
+    return live(kafka_as("audit"), every if partition is None else [partition])
 
 
 def _root_fingerprint() -> str:

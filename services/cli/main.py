@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import audit, importing, schemas, secrets, topics, up
+from services.cli import audit, databases, importing, schemas, secrets, topics, up
 from services.cli.demo import command as demo
 
 app = typer.Typer(
@@ -12,6 +12,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command("up")(up.up)
+app.command("databases")(databases.databases)
 app.command("secrets")(secrets.secrets)
 app.add_typer(demo.app, name="demo")
 app.add_typer(importing.app, name="import")

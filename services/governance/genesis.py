@@ -14,6 +14,7 @@ from schemas.records import ControlEvent, KeyAdded, LogGenesis
 from services.governance.records import UNSIGNED, attributes, next_order
 from services.governance.settings import GovernanceSettings
 from services.kit.broker import allow
+from services.kit.connecting import Kafka, for_client
 from services.kit.keys import encode_public, signing_key_id
 from services.kit.logs import OperatorError
 from services.kit.signing import Signer
@@ -40,18 +41,16 @@ async def ensure(settings: GovernanceSettings, log_id: str, topic: Topic) -> Non
         if record is not None:
             _check(settings, log_id, topic, partition, record)
     async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.split(","), enable_idempotence=True, acks="all", client_id="governance"
+        **for_client(settings.kafka), enable_idempotence=True, acks="all", client_id="governance"
     ) as producer:
         for partition in (partition for partition, record in first.items() if record is None):
             await _begin(producer, settings, log_id, topic, partition)
 
 
-async def _first_records(bootstrap: str, topic: Topic) -> dict[int, Any]:
+async def _first_records(kafka: Kafka, topic: Topic) -> dict[int, Any]:
     """Return partition -> the record at offset 0, None where the partition is empty."""
     first: dict[int, Any] = dict.fromkeys(range(topic.partitions))
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, auto_offset_reset="none"
-    )
+    consumer = AIOKafkaConsumer(**for_client(kafka), enable_auto_commit=False, auto_offset_reset="none")
     async with consumer:
         ends = await consumer.end_offsets([TopicPartition(topic.name, partition) for partition in first])
         for partition in (each for each, end in ends.items() if end > 0):

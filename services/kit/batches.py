@@ -19,7 +19,9 @@ from mode.services import WaitArgT
 
 from services.kit import topics as declarations
 from services.kit.broker import allow, quiet_clients
+from services.kit.connecting import MECHANISM, Kafka, bootstrap_of
 from services.kit.ending import die
+from services.kit.rights import group_of
 from services.kit.runs import SESSION_TIMEOUT, BatchConsumer, Run
 from services.kit.topics import Topic
 
@@ -56,7 +58,9 @@ class BatchProducer(driver.Producer):
         return int(ends[-1])
 
     def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
+        # Kafka gives a producer its id only if its user may write some topic: who only reads asks for none.
+        writes = any(self.app.service_name in topic.writers for topic in self.app.declared.values())
+        return {"acks": "all", "enable_idempotence": writes}
 
 
 class BatchTransport(driver.Transport):
@@ -162,7 +166,7 @@ class BatchApp(faust.App):
 
 def batch_app(
     service: str,
-    bootstrap: str,
+    kafka: Kafka,
     topic: str,
     handle: Handle,
     *,
@@ -184,10 +188,11 @@ def batch_app(
     one gets its partitions back at once.
     """
     quiet_clients()
-    group = group or f"{service}.{topic}"
+    group = group or group_of(service, topic)
     app = BatchApp(
         group,
-        broker=";".join(f"kafka://{address}" for address in bootstrap.split(",")),
+        broker=";".join(f"kafka://{address}" for address in bootstrap_of(kafka).split(",")),
+        broker_credentials=_credentials(kafka),
         broker_commit_interval=0.5,
         broker_heartbeat_interval=1.0,
         broker_max_poll_interval=A_FOLD_TAKES_AT_MOST,
@@ -222,6 +227,13 @@ def batch_app(
             await app.take(run, handle)
 
     return app
+
+
+def _credentials(kafka: Kafka) -> faust.SASLCredentials | None:
+    if isinstance(kafka, str):
+        return None
+    password = kafka.password.get_secret_value()
+    return faust.SASLCredentials(username=kafka.user, password=password, ssl_context=kafka.tls, mechanism=MECHANISM)
 
 
 def _batches(producer: Any, run: Iterable[tuple[bytes | None, bytes]]) -> Iterator[Any]:  # noqa: ANN401 - untyped

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
 from services.kit import logs
+from services.kit.connecting import Kafka, for_client
 from services.kit.topics import Topic
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -84,7 +85,7 @@ def allow(service: str, topic: str, topics: Mapping[str, Topic]) -> Topic:
 
 
 async def read_all(
-    bootstrap: str, topic: str, start: Mapping[int, int], *, run_size: int = 2000, stall: float = 30.0
+    kafka: Kafka, topic: str, start: Mapping[int, int], *, run_size: int = 2000, stall: float = 30.0
 ) -> AsyncGenerator[list[Record], None]:
     """Yield the records of `topic` in runs of one partition, up to where each partition ended when this was called.
 
@@ -94,7 +95,7 @@ async def read_all(
     """
     quiet_clients()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap.split(","),
+        **for_client(kafka),
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 * 1024 * 1024,
@@ -127,14 +128,14 @@ class Ends:
     On a reader's connection the question would wait behind its fetch, which the broker holds open for 1.5 s.
     """
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Kafka, topic: str, partitions: int) -> None:
+        self._kafka = kafka
         self._partitions = [TopicPartition(topic, partition) for partition in range(partitions)]
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
         quiet_clients()
-        self._client = AIOKafkaConsumer(bootstrap_servers=self._bootstrap.split(","), request_timeout_ms=5_000)
+        self._client = AIOKafkaConsumer(**for_client(self._kafka), request_timeout_ms=5_000)
         await self._client.start()
         return self
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import for_code
 
+from services.kit.connecting import Kafka, for_client
 from services.kit.topics import Topic, differences, load
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
@@ -24,22 +25,24 @@ class Change:
         return f"{self.topic}: {self.what}"
 
 
-def apply(bootstrap: str, topics: Mapping[str, Topic] | None = None) -> list[Change]:
+def apply(kafka: Kafka, topics: Mapping[str, Topic] | None = None, *, replicas: int | None = None) -> list[Change]:
     """Create what the cluster lacks and set what is set otherwise; return what was done, nothing when all was right.
 
-    Never changes a partition count: keys would move to other partitions and lose their order. `check` reports it.
+    With `replicas` a topic is created with so many copies, and a write counts once all but one of them have it; without
+    it both are the cluster's defaults. Never changes a partition count: keys would move to other partitions and lose
+    their order. `check` reports it.
     """
-    declared = load() if topics is None else topics
-    with _admin(bootstrap) as admin:
+    declared = _kept(load() if topics is None else topics, replicas)
+    with connected(kafka) as admin:
         missing = [topic for topic in declared.values() if topic.name not in _partition_counts(admin, declared)]
-        changes = _create(admin, missing)
+        changes = _create(admin, missing, replicas)
         return changes + [change for topic in declared.values() for change in _configure(admin, topic)]
 
 
-def check(bootstrap: str, topics: Mapping[str, Topic] | None = None) -> list[str]:
+def check(kafka: Kafka, topics: Mapping[str, Topic] | None = None, *, replicas: int | None = None) -> list[str]:
     """Return every difference between the declarations and the cluster as a sentence; empty when there is none."""
-    declared = load() if topics is None else topics
-    with _admin(bootstrap) as admin:
+    declared = _kept(load() if topics is None else topics, replicas)
+    with connected(kafka) as admin:
         counts = _partition_counts(admin, declared)
         configs = {name: _actual_config(admin, topic) for name, topic in declared.items() if name in counts}
     return [
@@ -49,21 +52,29 @@ def check(bootstrap: str, topics: Mapping[str, Topic] | None = None) -> list[str
     ]
 
 
-def topic_id(bootstrap: str, topic: str) -> str:
+def topic_id(kafka: Kafka, topic: str) -> str:
     """Return the hex digits of the id that the cluster gave a topic when it was made; another of the same name differs.
 
     Raises kafka-python's KafkaError when nobody answers or there is no such topic.
     """
-    with _admin(bootstrap) as admin:
+    with connected(kafka) as admin:
         (found,) = admin.describe_topics([topic])
     if found["error_code"]:
         raise for_code(found["error_code"])
     return UUID(str(found["topic_id"])).hex
 
 
+def _kept(topics: Mapping[str, Topic], replicas: int | None) -> Mapping[str, Topic]:
+    """Return the topics as a cluster must keep them that has so many copies of each."""
+    if replicas is None:
+        return topics
+    return {name: replace(topic, min_insync_replicas=max(1, replicas - 1)) for name, topic in topics.items()}
+
+
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
+def connected(kafka: Kafka) -> Iterator[KafkaAdminClient]:
+    """Administer the cluster while the block runs."""
+    admin = KafkaAdminClient(**for_client(kafka), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS)
     try:
         yield admin
     finally:
@@ -75,10 +86,13 @@ def _partition_counts(admin: KafkaAdminClient, names: Collection[str]) -> dict[s
     return {found["name"]: len(found["partitions"]) for found in described if found["error_code"] == 0}
 
 
-def _create(admin: KafkaAdminClient, topics: list[Topic]) -> list[Change]:
+def _create(admin: KafkaAdminClient, topics: list[Topic], replicas: int | None) -> list[Change]:
     if topics:
-        # The broker's default replication factor: one on a laptop, what the cluster's operator set elsewhere.
-        wanted = {topic.name: {"num_partitions": topic.partitions, "configs": topic.config} for topic in topics}
+        # Without a number: the broker's default replication factor, which is one on a laptop.
+        copies = {} if replicas is None else {"replication_factor": replicas}
+        wanted = {
+            topic.name: {"num_partitions": topic.partitions, "configs": topic.config, **copies} for topic in topics
+        }
         admin.create_topics(wanted, wait_for_metadata=True)
     return [Change(topic.name, f"created with {topic.partitions} partitions") for topic in topics]
 

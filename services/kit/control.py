@@ -19,6 +19,7 @@ from policy.step import Fold
 from schemas.control import GenesisData, Organization
 from schemas.events import ClientConsents, Party, PurposeOfUse
 from services.kit.broker import quiet_clients
+from services.kit.connecting import Kafka, for_client
 from services.kit.ending import die
 
 TOPIC = "client-events"
@@ -118,7 +119,7 @@ def _content(control: Control) -> tuple[object, ...]:
 
 
 @asynccontextmanager
-async def followed(bootstrap: str, view: ControlView, *, patience: float = 0.0) -> AsyncIterator[ControlView]:
+async def followed(kafka: Kafka, view: ControlView, *, patience: float = 0.0) -> AsyncIterator[ControlView]:
     """Keep `view` at the end of the log while the block runs; what it can't read ends the process.
 
     With `patience` the broker gathers records for so many seconds, since hardly any is one of control. Not for who
@@ -126,7 +127,7 @@ async def followed(bootstrap: str, view: ControlView, *, patience: float = 0.0) 
     """
     quiet_clients()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap.split(","),
+        **for_client(kafka),
         enable_auto_commit=False,
         auto_offset_reset="none",
         **({"fetch_min_bytes": GATHERED_BYTES, "fetch_max_wait_ms": int(patience * 1000)} if patience else {}),

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from services.kit import topics as declarations
 from services.kit.broker import Headers, UnsendableError, allow, quiet_clients
+from services.kit.connecting import Kafka, for_client
 from services.kit.topics import Topic
 
 
@@ -44,7 +45,7 @@ class LogProducer:
     def __init__(
         self,
         service: str,
-        bootstrap: str,
+        kafka: Kafka,
         *,
         topics: Mapping[str, Topic] | None = None,
         delivery_timeout: float = 60.0,
@@ -56,7 +57,7 @@ class LogProducer:
         self._service = service
         self._topics = declarations.load() if topics is None else topics
         self._producer = KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
+            **for_client(kafka),
             client_id=service,
             acks="all",
             enable_idempotence=True,

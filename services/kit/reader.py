@@ -18,10 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from services.kit import logs
 from services.kit import topics as declarations
 from services.kit.batches import RUN_SIZE, batch_app
+from services.kit.beside import beside
 from services.kit.broker import Ends, Record
+from services.kit.connecting import Kafka
 from services.kit.database import new_engine
 from services.kit.direct import Direct
-from services.kit.ending import die, die_if_failed
+from services.kit.ending import die
 from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton
 from services.kit.progress import advance, advance_on, begin, positions
 from services.kit.runs import Run
@@ -137,7 +139,7 @@ class DatabaseReader:
         self,
         service: str,
         topic: str,
-        bootstrap: str,
+        kafka: Kafka,
         database_url: SecretStr,
         apply: Apply | None = None,
         *,
@@ -153,7 +155,7 @@ class DatabaseReader:
         declared = declarations.load() if topics is None else topics
         self._topic = topic
         self._compacted = declared[topic].cleanup == "compact"
-        self._ends = Ends(bootstrap, topic, declared[topic].partitions)
+        self._ends = Ends(kafka, topic, declared[topic].partitions)
         # Its own connection: a burst of requests must not keep the reader from reading.
         self._engine = new_engine(database_url, 1)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -170,7 +172,7 @@ class DatabaseReader:
         self._progress = asyncio.Event()
         self._app = batch_app(
             service,
-            bootstrap,
+            kafka,
             topic,
             self._handle,
             start_offsets=self._start_offsets,
@@ -183,15 +185,8 @@ class DatabaseReader:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["DatabaseReader"]:
         """Read until the block ends; the run in flight is finished and committed first."""
-        async with self._ends, faust_app_running(self._app):
-            watch = asyncio.create_task(self._watch())
-            watch.add_done_callback(die_if_failed)
-            try:
-                yield self
-            finally:
-                watch.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watch
+        async with self._ends, faust_app_running(self._app), beside(self._watch()):
+            yield self
         await self._direct.close()
         await self._engine.dispose()
 

@@ -16,10 +16,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from services.kit import logs, outbox
+from services.kit.beside import beside
 from services.kit.broker import UnsendableError
+from services.kit.connecting import Kafka
 from services.kit.database import driver, new_engine
 from services.kit.direct import Direct
-from services.kit.ending import die_if_failed
 from services.kit.lanes import Lanes
 from services.kit.leadership import CONNECTION_ANSWERS_WITHIN, leadership, notices
 from services.kit.outbox import OutboxRow
@@ -63,7 +64,7 @@ class Relay:
         self,
         service: str,
         database_url: SecretStr,
-        bootstrap: str,
+        kafka: Kafka,
         prepare: Prepare,
         acknowledged: OnAcknowledged | None = None,
         *,
@@ -71,7 +72,7 @@ class Relay:
         delivery_timeout: float = 60.0,
     ) -> None:
         self._service = service
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._prepare = prepare
         self._on_acknowledged = acknowledged
         self._topics = topics
@@ -90,15 +91,13 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
         """Relay until the block ends; what is not acknowledged by then is sent by the next relay."""
-        task = asyncio.create_task(self._run())
-        task.add_done_callback(die_if_failed)
         try:
-            yield self
+            async with beside(self._run()):
+                try:
+                    yield self
+                finally:
+                    self._ending = True
         finally:
-            self._ending = True
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await self._direct.close()
             await self._engine.dispose()
 
@@ -163,7 +162,7 @@ class Relay:
     def _new_producer(self) -> LogProducer:
         return LogProducer(
             self._service,
-            self._bootstrap,
+            self._kafka,
             topics=self._topics,
             delivery_timeout=self._delivery_timeout,
             request_timeout=min(10.0, self._delivery_timeout / 2),

@@ -1,8 +1,8 @@
-"""What a service asks of Kafka before it serves: that its topics are as declared."""
+"""What a service asks of Kafka before it serves: that it may do what it will do, and its topics are as declared."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -10,21 +10,45 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, for_code
 
 from services.kit.broker import quiet_clients
+from services.kit.connecting import Kafka, bootstrap_of, for_client
+from services.kit.logs import OperatorError
+from services.kit.permitted import missing
+from services.kit.rights import Right, of_user
 from services.kit.topics import Topic, TopicsDifferError, differences, load
 
 CONNECTED_WITHIN = 10.0  # seconds
 TRIED_EVERY = 0.1  # seconds
 
 
-async def require_topics(bootstrap: str, service: str, topics: Mapping[str, Topic] | None = None) -> None:
-    """Raise TopicsDifferError unless every topic that `service` reads or writes is as declared: call before serving.
+class NotPermittedError(OperatorError):
+    """The service may not do on Kafka what it is there to do; the message names each right that it lacks."""
+
+    def __init__(self, lacking: Sequence[Right]) -> None:
+        rights = "; ".join(f"{right.operation} on the {right.kind} {right.name}" for right in lacking)
+        super().__init__(
+            f"Kafka does not allow its user {lacking[0].user}: {rights}. "
+            "Run `threshold topics apply --acls` as an administrator of the cluster."
+        )
+
+
+class NotConnectedError(OperatorError):
+    """No broker lets the service in."""
+
+
+async def require_topics(kafka: Kafka, service: str, topics: Mapping[str, Topic] | None = None) -> None:
+    """Return if Kafka lets `service` do its work: call before serving, since a client that is denied just waits.
+
+    Raises NotPermittedError for a right that it lacks on a topic or a group, TopicsDifferError unless every topic that
+    it reads or writes is as declared, NotConnectedError where no broker lets it in.
 
     By aiokafka, which every service loads anyway and its administration with it: `cluster.check` says the same with a
     client that would be 12 MB of a service that only reads.
     """
     declared = load() if topics is None else topics
     mine = {name: topic for name, topic in declared.items() if service in topic.writers + topic.readers}
-    async with _connected(bootstrap) as admin:
+    async with _connected(kafka) as admin:
+        if lacking := await missing(admin, of_user(service, declared)):
+            raise NotPermittedError(lacking)
         counts = await _partition_counts(admin)
         configs = await _configs(admin, [name for name in mine if name in counts])
     found = [
@@ -37,24 +61,28 @@ async def require_topics(bootstrap: str, service: str, topics: Mapping[str, Topi
 
 
 @asynccontextmanager
-async def _connected(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _connected(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     quiet_clients()
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    admin = AIOKafkaAdminClient(**for_client(kafka))
     try:
-        await _start(admin)
+        await _start(admin, kafka)
         yield admin
     finally:
         await admin.close()
 
 
-async def _start(admin: AIOKafkaAdminClient) -> None:
+async def _start(admin: AIOKafkaAdminClient, kafka: Kafka) -> None:
     until = time.monotonic() + CONNECTED_WITHIN
     while True:
         try:
             await admin.start()
-        except KafkaConnectionError:
+        except KafkaConnectionError as error:
             if time.monotonic() > until:
-                raise
+                how = "in the clear" if isinstance(kafka, str) else f"by TLS as the user {kafka.user}"
+                raise NotConnectedError(
+                    f"No broker of {bootstrap_of(kafka)} answers and lets us in, {how}: is it up, and are "
+                    "THRESHOLD_KAFKA_CA and THRESHOLD_KAFKA_PASSWORD its own?"
+                ) from error
             await asyncio.sleep(TRIED_EVERY)
         else:
             return

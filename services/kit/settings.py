@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from services.kit.connecting import Kafka, UnusableSettingsError, from_environment
 from services.kit.keys import PrivateKeyText, PublicKeyText
 from services.kit.logs import OperatorError
 
@@ -29,8 +30,8 @@ class ServiceSettings(BaseSettings):
 
     service: str
     """The service's own name, as in THRESHOLD_SERVICES."""
-    kafka: str
-    """Bootstrap servers, "host:port,...". """
+    kafka: Kafka
+    """Bootstrap servers, "host:port,...", and how they are reached: `services.kit.connecting` says what it reads."""
     services: dict[str, str]
     """Base URL of each service, by name."""
     assertion_key: PrivateKeyText
@@ -52,9 +53,13 @@ class ServiceSettings(BaseSettings):
         own_key = own_key_name(service)
         given: dict[str, Any] = {"assertion_key": os.environ[own_key]} if own_key in os.environ else {}
         try:
+            if (kafka := from_environment(service)) is not None:
+                given["kafka"] = kafka
             return cls(service=service, **given)
         except ValidationError as error:
             raise ConfigurationError(_sentence(error, own_key)) from None
+        except UnusableSettingsError as error:
+            raise ConfigurationError(str(error)) from None
         except SettingsError:
             raise ConfigurationError(
                 "THRESHOLD_SERVICES and THRESHOLD_ASSERTION_PUBLIC_KEYS must be JSON objects."

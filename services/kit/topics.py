@@ -9,6 +9,8 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from services.kit.logs import OperatorError
+
 DECLARATIONS = files("schemas") / "topics"
 FOR_EVER = -1
 REPLACED_WITHIN_MS = 60 * 60 * 1000
@@ -18,11 +20,11 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 _CLOSED = ConfigDict(extra="forbid", str_min_length=1)
 
 
-class TopicsDifferError(Exception):
+class TopicsDifferError(OperatorError):
     """The cluster's topics are not the declared ones; the message lists every difference, one sentence each."""
 
     def __init__(self, differences: list[str]) -> None:
-        super().__init__(" ".join(differences))
+        super().__init__(" ".join([*differences, "Run `threshold topics apply`, and `threshold topics check`."]))
         self.differences = differences
 
 
@@ -36,7 +38,10 @@ class Schema:
 
 @dataclass(frozen=True, config=_CLOSED)
 class Topic:
-    """One topic as declared: who may write it, who reads it, and how the cluster must keep it."""
+    """One topic as declared: who may write it, who reads it, and how the cluster must keep it.
+
+    `groups` are the readers whose processes share its partitions between them, as a consumer group.
+    """
 
     name: Name
     description: str
@@ -47,12 +52,15 @@ class Topic:
     max_message_bytes: Annotated[int, Field(ge=1024)]
     writers: tuple[Name, ...]
     readers: tuple[Name, ...]
+    groups: tuple[Name, ...]
     schema: Schema
+    min_insync_replicas: Annotated[int, Field(ge=1)] | None = None  # the cluster's own, where none is given
 
     @property
     def config(self) -> dict[str, str]:
         """The cluster-side settings that this declaration requires, as Kafka names and spells them."""
-        return {
+        least = {} if self.min_insync_replicas is None else {"min.insync.replicas": str(self.min_insync_replicas)}
+        return least | {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(FOR_EVER),
             "retention.bytes": str(FOR_EVER),

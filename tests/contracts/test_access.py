@@ -25,7 +25,7 @@ from services.kit.auth import (
 )
 from services.kit.keys import decode_private
 from services.shelter_beds.board.session import Seal, Session
-from tests.support.composed import NAMES, SECRETS, composed
+from tests.support.apps import NAMES, SECRETS, composed
 
 TABLE = yaml.safe_load(Path(__file__).with_name("access.yaml").read_text())
 SOMEWHERE = "0" * 32  # stands for every id in a path

@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 
 from schemas.categories import CATEGORY_MODELS
 from services.kit.auth import routes_of
-from tests.support.composed import composed
+from tests.support.apps import composed
 from tests.support.tree import files
 
 TELLING = frozenset(CATEGORY_MODELS["identity"].model_fields) | {

@@ -1,1 +1,1 @@
-"""Tests in a browser or in Node: `make test-extra` runs them, `make test` does not."""
+"""Tests in a browser, in Node and in containers: `make test-extra` runs them, `make test` does not."""

@@ -60,12 +60,12 @@ def test_a_socket_folder_of_somebody_else_is_refused(stack_home: Path) -> None:
     home = stack_home / ("long" * 30)
     home.mkdir(parents=True)
     server = Postgres(home / "postgres", home / "postgres.log")
-    server._socket_folder_path.symlink_to(home)
+    server.socket_folder.symlink_to(home)
     try:
         with pytest.raises(LocalStackError, match="belongs to somebody else"):
             server.prepare()
     finally:
-        server._socket_folder_path.unlink()
+        server.socket_folder.unlink()
 
 
 def test_root_is_told_of_a_folder_that_the_servers_user_cannot_enter(

@@ -12,6 +12,7 @@ import httpx
 
 from deploy.local.services import service_command
 from services.kit import keys
+from services.kit.connecting import bootstrap_of
 from services.kit.settings import DatabaseSettings
 from tests.support.waiting import wait_until_async
 
@@ -27,7 +28,7 @@ class ServiceProcess:
         self._name = settings.service
         self._environment = {
             "PATH": os.environ["PATH"],
-            "THRESHOLD_KAFKA": settings.kafka,
+            "THRESHOLD_KAFKA": bootstrap_of(settings.kafka),
             "THRESHOLD_SERVICES": json.dumps(settings.services),
             f"THRESHOLD_{settings.service.upper()}_ASSERTION_KEY": keys.encode_private(settings.assertion_key),
             "THRESHOLD_ASSERTION_PUBLIC_KEYS": json.dumps(

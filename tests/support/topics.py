@@ -10,7 +10,7 @@ from services.kit.topics import Topic
 def declared(name: str, partitions: int, service: str = "tester") -> dict[str, Topic]:
     """Return the declaration of a topic that `service` writes and reads, as `topics.load()` would."""
     model = topics.load()["client-events"]
-    return {name: replace(model, name=name, partitions=partitions, writers=(service,), readers=(service,))}
+    return {name: replace(model, name=name, partitions=partitions, writers=(service,), readers=(service,), groups=())}
 
 
 def create(bootstrap: str, purpose: str, partitions: int = 3) -> dict[str, Topic]:

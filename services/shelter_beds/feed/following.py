@@ -13,6 +13,7 @@ from kafka.errors import KafkaError as AdminError
 
 from services.kit import cluster, logs
 from services.kit.broker import Ends, Record, as_records
+from services.kit.connecting import Kafka, for_client
 from services.kit.ending import die_if_failed
 from services.shelter_beds.feed.hub import Hub
 from services.shelter_beds.feed.rhythm import Pace, Rhythm
@@ -39,8 +40,8 @@ class StaleError(Exception):
 class Following:
     """Brings the log's records into the view, at most as often as frames may go."""
 
-    def __init__(self, bootstrap: str, view: Availability, hub: Hub, rhythm: Rhythm) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Kafka, view: Availability, hub: Hub, rhythm: Rhythm) -> None:
+        self._kafka = kafka
         self._view = view
         self._hub = hub
         self._rhythm = rhythm
@@ -84,14 +85,12 @@ class Following:
 
     async def _follow(self) -> None:
         """Read on where reading stopped, or from the beginning of what is another log, until something fails."""
-        topic_id = await asyncio.to_thread(cluster.topic_id, self._bootstrap, TOPIC)
+        topic_id = await asyncio.to_thread(cluster.topic_id, self._kafka, TOPIC)
         if topic_id != self._topic_id:
             self._topic_id, self._cuts = topic_id, 0
             self._begin_anew()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap.split(","), enable_auto_commit=False, auto_offset_reset="none"
-        )
-        async with Ends(self._bootstrap, TOPIC, 1) as ends, consumer:
+        consumer = AIOKafkaConsumer(**for_client(self._kafka), enable_auto_commit=False, auto_offset_reset="none")
+        async with Ends(self._kafka, TOPIC, 1) as ends, consumer:
             consumer.assign([PARTITION])
             consumer.seek(PARTITION, self._next_offset)
             async with asyncio.TaskGroup() as tasks:

@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from services.kit import open_files
+from services.kit.connecting import Kafka
 from services.shelter_beds.feed.following import Following
 from services.shelter_beds.feed.hub import Hub
 from services.shelter_beds.feed.places import Places
@@ -20,11 +21,11 @@ OPEN_FILES: Final = 16384
 class Feed:
     """The view of the log, its readers, and what keeps both: `piece` and `check` are for `create_service`."""
 
-    def __init__(self, bootstrap: str, rhythm: Rhythm, places: Places) -> None:
+    def __init__(self, kafka: Kafka, rhythm: Rhythm, places: Places) -> None:
         self.view = Availability()
         self.hub = Hub(self.view, rhythm)
         self.places = places
-        self._following = Following(bootstrap, self.view, self.hub, rhythm)
+        self._following = Following(kafka, self.view, self.hub, rhythm)
         self.check = self._following.check
 
     @asynccontextmanager

@@ -1,0 +1,1 @@
+"""What docker-compose.yml needs beside itself: its secrets, its certificates and its databases."""
