@@ -31,6 +31,7 @@ class Client(Table, table=True):
     private_key: bytes = Field(sa_type=LargeBinary)  # encrypted under the key-encryption key, for this place
     last_order: int = Field(sa_type=BigInteger)
     consents: bytes = Field(sa_type=LargeBinary)  # canonical ClientConsents: the fold of the client's records
+    restated_at: datetime | None = Field(sa_type=_MOMENT, default=None)  # when it was last said whole, to end a doubt
 
 
 class Identifier(Table, table=True):

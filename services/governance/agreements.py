@@ -56,7 +56,7 @@ async def approve(session: AsyncSession, caller: Principal, agreement_id: str, a
         )
     if Step(row.step) is Step.DRAFT and votes.decided:
         row.step, row.decided_at = Step.DECIDED, await now(session)
-        await records.agreement_activated(session, row, _said(row))
+        await records.agreement_activated(session, row, said(row))
     await session.flush()
     return await view(session, row)
 
@@ -97,18 +97,8 @@ def visible_to(caller: Principal) -> str | None:
     return None if caller.is_admin else caller.own_organization()
 
 
-async def _check(session: AsyncSession, body: bodies.NewAgreement) -> None:
-    if len(set(body.parties)) != len(body.parties):
-        raise invalid_body("parties", "must name each party once")
-    await store.check_known(session, "parties", body.parties)
-    for number, term in enumerate(body.terms):
-        for name, organizations in (("from", term.from_), ("to", term.to)):
-            for index, organization in enumerate(organizations):
-                if organization not in body.parties:
-                    raise invalid_body(f"terms.{number}.{name}.{index}", "must be a party of the agreement")
-
-
-def _said(row: store.Agreement) -> control_data.Agreement:
+def said(row: store.Agreement) -> control_data.Agreement:
+    """Return what the log says of an agreement in force."""
     terms = [bodies.Term.model_validate(term) for term in row.content["terms"]]
     return control_data.Agreement(
         id=row.id,
@@ -125,3 +115,14 @@ def _said(row: store.Agreement) -> control_data.Agreement:
             for term in terms
         ),
     )
+
+
+async def _check(session: AsyncSession, body: bodies.NewAgreement) -> None:
+    if len(set(body.parties)) != len(body.parties):
+        raise invalid_body("parties", "must name each party once")
+    await store.check_known(session, "parties", body.parties)
+    for number, term in enumerate(body.terms):
+        for name, organizations in (("from", term.from_), ("to", term.to)):
+            for index, organization in enumerate(organizations):
+                if organization not in body.parties:
+                    raise invalid_body(f"terms.{number}.{name}.{index}", "must be a party of the agreement")

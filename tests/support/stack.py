@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
+from deploy.local.postgres import Postgres
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from tests.support.ports import free_port_base
 from tests.support.shared_stack import RUN_FOLDER
@@ -143,6 +145,11 @@ class StackProcess:
     def log(self, name: str) -> str:
         """Return the log of one part."""
         return (self.home / "logs" / f"{name}.log").read_text()
+
+    def database(self, service: str) -> SecretStr:
+        """Return the URL of a service's database, to look at its rows from outside."""
+        settings = self.settings
+        return SecretStr(Postgres(settings.home / "postgres", settings.logs / "postgres.log").url(service, service))
 
     @property
     def settings(self) -> LocalSettings:
