@@ -43,7 +43,7 @@ class StackProcess:
             "THRESHOLD_HOME": str(home),
             "THRESHOLD_PORT_BASE": str(port_base),
         }
-        self._printed = home.with_name(f"{home.name}.printed")
+        self.printed = home.with_name(f"{home.name}.printed")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +71,7 @@ class StackProcess:
 
     def launch(self) -> None:
         """Run `threshold up` without waiting for it."""
-        with self._printed.open("ab") as printed:
+        with self.printed.open("ab") as printed:
             self._process = subprocess.Popen(
                 COMMAND, env=self._environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
             )
@@ -140,7 +140,7 @@ class StackProcess:
 
     def output(self) -> str:
         """Return all that `threshold up` has printed in this home."""
-        return self._printed.read_text()
+        return self.printed.read_text()
 
     def log(self, name: str) -> str:
         """Return the log of one part."""
