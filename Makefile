@@ -13,7 +13,7 @@ CLASS_CACHE := .cache/kafka/.classes-learnt
 EXTRA_PYTHON := $(VENV)/.extra-installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 
-.PHONY: help setup lint test test-extra demo bench bench-feed soak clean
+.PHONY: help setup lint test test-extra demo bench bench-feed soak canary clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench   measure the targets into bench/results.md"
 	@echo "make bench-feed   only the feed of beds: 10,000 readers"
 	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
+	@echo "make canary  look for who a client is in everything a stack keeps, after all that may be said to it"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
 setup: $(DEPENDENCIES) $(PROJECT) $(JARS) $(CLASS_CACHE)
@@ -80,6 +81,9 @@ bench-feed: setup
 
 soak: setup
 	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
+
+canary: setup
+	CANARY=all $(BIN)/pytest -p no:xdist tests/e2e/test_canary.py tests/e2e/test_canary_fields.py
 
 clean:
 	rm -rf $(VENV) tests/extra/node_modules .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

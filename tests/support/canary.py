@@ -19,16 +19,19 @@ class Found(NamedTuple):
 
 
 class Canaries:
-    """Texts to look for, in all their spellings at once."""
+    """Texts to look for, in all their spellings at once. Of many, `stems` are what some of them all have in them."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], stems: Iterable[str] = ()) -> None:
         self._of: dict[bytes, str] = {form: text for text in texts for form in forms(text)}
-        longest_first = sorted(self._of, key=len, reverse=True)
-        self._any = re.compile(b"|".join(map(re.escape, longest_first)))
+        sought = {form for stem in stems for form in forms(stem)} or self._of
+        self._any = re.compile(b"|".join(map(re.escape, sought)))
 
     def found(self, content: bytes) -> set[str]:
         """The texts that bytes hold."""
-        return {self._of[one] for one in self._any.findall(content.lower())}
+        lower = content.lower()
+        if not self._any.search(lower):
+            return set()
+        return {text for form, text in self._of.items() if form in lower}
 
     def search(self, places: Iterable[tuple[str, bytes]]) -> Iterator[Found]:
         """The texts that any of these places holds."""
