@@ -16,13 +16,16 @@ from services.kit.broker import Record, read_all
 from services.kit.signing import Signer
 from tests.support.damage import DAMAGES, Bad
 from tests.support.log import PARTITIONS, decode_event
-from tests.support.providers import SAID, Providers
+from tests.support.providers import SAID as EVERYTHING
+from tests.support.providers import Providers
 from tests.support.replayed import replayed
 from tests.support.stack import StackProcess
 from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+SAID = {"identity": {"first_name": "Tomasa"}, "household": EVERYTHING["household"]}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
@@ -44,8 +47,8 @@ class Referred:
     async def begin(self) -> "Referred":
         outreach, shelter = self.town.outreach, self.town.shelter
         self.client = await outreach.client()
-        await outreach.grant(shelter, self.client, "identity", "health")
-        self.referral = await outreach.refer(shelter, self.client)
+        await outreach.grant(shelter, self.client, "identity", "household")
+        self.referral = await outreach.refer(shelter, self.client, segments=SAID)
         await shelter.told(self.client, "referral.requested")
         return self
 
@@ -108,7 +111,7 @@ async def test_a_client_is_denied_in_doubt_and_goes_on_after_it_with_what_was_re
 ) -> None:
     one = await Referred(running_stack, town, planting).begin()
     grant = await one.said("consent.granted", one.client)
-    stop = {"scope": "category", "category": "health", "requested_by": "client"}
+    stop = {"scope": "category", "category": "household", "requested_by": "client"}
     with kept(running_stack, "consent", "SELECT FROM clients WHERE id = %s FOR UPDATE", one.client):
         revoking = asyncio.create_task(
             town.shelter.call("POST", "consent", f"/clients/{one.client}/revocation", stop, wait=20)
@@ -129,7 +132,7 @@ async def test_whatever_left_it_in_doubt_the_same_referral_goes_on(
         one = await Referred(running_stack, town, planting).begin()
         await one.plant(DAMAGES[number](one.client, await one.said("consent.granted", one.client)))
         await one.restated("consent.restated", one.client, 1)
-        assert sorted((await one.crosses())["data"]["shared"]) == ["health", "identity", "need"]
+        assert sorted((await one.crosses())["data"]["shared"]) == ["household", "identity", "need"]
 
     await asyncio.gather(*(hurt(number) for number in range(len(DAMAGES))))
 
@@ -146,7 +149,7 @@ async def test_a_partition_is_denied_in_doubt_of_control_and_goes_on_under_the_a
         await one.plant(Bad("control/forged", forged))
         await one.is_denied("control-in-doubt")
     await one.restated("control.restated", "control/restated", 1)
-    assert sorted((await one.crosses())["data"]["shared"]) == ["health", "identity", "need"]
+    assert sorted((await one.crosses())["data"]["shared"]) == ["household", "identity", "need"]
     shown = await town.outreach.get("governance", f"/agreements/{town.agreement}")
     assert shown["status"] == "active"
 
