@@ -75,6 +75,7 @@ async def _day(town: Providers, name: str) -> None:
     assert (await outreach.post("consent", "/clients", body))["client_id"] == client
     said = SAID | {"identity": {"first_name": name, "last_name": name}, "notes": {"text": f"{name}\n{NO_NAME}"}}
     made = await outreach.refer(shelter, client, segments=said, external_id=f"case-{NAMES.index(name)}")
+    await outreach.crossing(made)  # the grant may not overtake the request
     await outreach.grant(shelter, client, "identity")
     [message] = await shelter.told(client, "referral.updated")
     assert message["data"]["shared"]["identity"] == said["identity"], "at the receiver it is what was said"

@@ -35,16 +35,16 @@ NAMED_BY: dict[str, tuple[str, ...]] = {
 }
 """What the id of something that was made is called where it is asked for."""
 
-_DIRECTORY = ("table governance.", "topic client-events", "table shelter_beds.", "topic bed-availability")
-_UNITS = ("table shelter_beds.", "topic bed-availability", "table webhooks.notices")
+_BEDS = ("table shelter_beds.", "topic bed-availability", "table webhooks.notices")
+_DIRECTORY = ("table governance.", "topic client-events", *_BEDS)
 STAFFS: dict[tuple[str, str], tuple[str, ...]] = {
     ("governance", "name"): _DIRECTORY,  # of organizations, projects, credentials, and of staff to call back
     ("governance", "phone"): _DIRECTORY,
     ("governance", "email"): _DIRECTORY,
     ("governance", "title"): ("table governance.agreements",),
-    ("shelter_beds", "name"): _UNITS,  # what a unit says of itself on the board
-    ("shelter_beds", "area"): _UNITS,
-    ("shelter_beds", "eligibility"): _UNITS,
+    ("shelter_beds", "name"): _BEDS,  # what a unit says of itself on the board
+    ("shelter_beds", "area"): _BEDS,
+    ("shelter_beds", "eligibility"): _BEDS,
     ("webhooks", "description"): ("table webhooks.endpoints",),
     # The publisher's own name for a referral: shown to it alone, on no topic.
     ("referrals", "external_id"): ("table referrals.referrals",),
