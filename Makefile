@@ -16,7 +16,7 @@ DOCS_PYTHON := $(DOCS_VENV)/.installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 COMPOSE := .cache/docker-compose
 
-.PHONY: help setup lint test test-extra docs demo bench bench-feed soak fuzz clean
+.PHONY: help setup lint test test-extra docs demo bench bench-feed soak fuzz canary clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-feed   only the feed of beds: 10,000 readers"
 	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
 	@echo "make fuzz    ask each service what its OpenAPI document allows, and what it does not; EXAMPLES=500 of each, SEED=7"
+	@echo "make canary  look for who a client is in everything a stack keeps, after all that may be said to it"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
 
 setup: $(DEPENDENCIES) $(PROJECT) $(JARS) $(CLASS_CACHE)
@@ -104,6 +105,9 @@ soak: setup
 
 fuzz: setup
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600
+
+canary: setup
+	CANARY=all $(BIN)/pytest -p no:xdist tests/e2e/test_canary.py tests/e2e/test_canary_fields.py
 
 clean:
 	rm -rf $(VENV) tests/extra/node_modules .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

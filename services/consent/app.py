@@ -21,7 +21,7 @@ def create_app(settings: ConsentSettings | None = None, *, governance: Transport
     """Make the application: what uvicorn runs. `governance` is how that service is reached, if not over the network."""
     settings = settings or ConsentSettings.read("consent")
     database = Database(settings.database_url)
-    view = ControlView(settings.root_fingerprint, topics.load()[TOPIC].partitions)
+    view = ControlView(settings.root_fingerprint, topics.load()[TOPIC].partitions, of_clients=True)
     encryption = LocalKeyEncryption(settings.key_encryption_key)
     directory = ServiceClient(settings, "governance", transport=governance)
     app = create_service(

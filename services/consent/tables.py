@@ -32,6 +32,7 @@ class Client(Table, table=True):
     last_order: int = Field(sa_type=BigInteger)
     consents: bytes = Field(sa_type=LargeBinary)  # canonical ClientConsents: the fold of the client's records
     origin: str = Field(sa_type=Text)  # the organization that the person first came to; empty where nobody noted it
+    restated_at: datetime | None = Field(sa_type=_MOMENT, default=None)  # when it was last said whole, to end a doubt
 
 
 class Identifier(Table, table=True):

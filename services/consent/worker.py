@@ -1,4 +1,4 @@
-"""What runs beside consent's routes: it follows the control records, and sends what the tables say to the log."""
+"""What runs beside consent's routes: it follows control records and doubts, and sends what the tables say."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +13,14 @@ from services.consent import store
 from services.consent.key_encryption import KeyEncryption
 from services.consent.organizations import require_fresh
 from services.consent.releases import Custodian
+from services.consent.restating import WHYS, Restating
 from services.consent.settings import ConsentSettings
 from services.kit import keys
+from services.kit.beside import beside
 from services.kit.control import ControlView, followed
 from services.kit.database import Database
 from services.kit.health import Check
+from services.kit.lasting import Lasting
 from services.kit.outbox import OutboxRow
 from services.kit.relay import Prepare, Relay
 from services.kit.required import require_topics
@@ -42,7 +45,9 @@ def working(settings: ConsentSettings, database: Database, view: ControlView, en
             log_id = (await view.began()).log_id
             signer = Signer(await _signing_key_id(view, settings), settings.consent_signing_key)
             app.state.custodian = Custodian(database, view, encryption, log_id)
-            async with _relay(settings, log_id, signer).running():
+            lasting = Lasting(settings.service, WHYS, settings.doubt_paged_after)
+            restating = Restating(database, view, lasting)
+            async with _relay(settings, log_id, signer).running(), beside(restating.run()):
                 yield
 
     return piece

@@ -47,7 +47,7 @@ async def approve(session: AsyncSession, caller: Principal, agreement_id: str, a
     """
     organization = caller.own_organization()
     row = await store.agreement(session, agreement_id, organization, lock=True)
-    step, before = Step(row.step), await _votes(session, row)
+    step, before = Step(row.step), await votes_of(session, row)
     if step not in _APPROVABLE:
         raise Problem("wrong-status", "An agreement that has ended is not approved again: propose a new one.")
     superseded = await _still_to_supersede(session, row) if step is Step.DRAFT else None
@@ -69,7 +69,7 @@ async def approve(session: AsyncSession, caller: Principal, agreement_id: str, a
         if superseded is not None:
             superseded.step, superseded.superseded_by = Step.SUPERSEDING, row.id
     if Step(row.step) is Step.DECIDED:
-        await records.agreement_activated(session, row, _said(row, votes))
+        await records.agreement_activated(session, row, said(row, votes))
     await session.flush()
     return await view(session, row)
 
@@ -81,7 +81,7 @@ async def leave(session: AsyncSession, caller: Principal, agreement_id: str, act
     """
     organization = caller.own_organization()
     row = await store.agreement(session, agreement_id, organization, lock=True)
-    step, votes = Step(row.step), await _votes(session, row)
+    step, votes = Step(row.step), await votes_of(session, row)
     if organization in votes.left:
         return await view(session, row)
     if step not in _APPROVABLE:
@@ -149,7 +149,8 @@ def visible_to(caller: Principal) -> str | None:
     return None if caller.is_admin else caller.own_organization()
 
 
-async def _votes(session: AsyncSession, row: tables.Agreement) -> Votes:
+async def votes_of(session: AsyncSession, row: tables.Agreement) -> Votes:
+    """Return who is party to an agreement, who has approved it and who has left."""
     return store.votes(row, await store.approvals(session, row.id), await store.departures(session, row.id))
 
 
@@ -201,8 +202,8 @@ def _check_activation(activation: bodies.Activation) -> None:
         raise invalid_body("activation.must_include", "is for the rule share only: all are included anyway")
 
 
-def _said(row: tables.Agreement, votes: Votes) -> control_data.Agreement:
-    """The agreement as the log has it: for those who have approved, and for nobody else."""
+def said(row: tables.Agreement, votes: Votes) -> control_data.Agreement:
+    """Return the agreement as the log has it: for those who have approved, and for nobody else."""
     terms = [bodies.Term.model_validate(term) for term in row.content["terms"]]
     return control_data.Agreement(
         id=row.id,

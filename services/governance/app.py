@@ -8,18 +8,23 @@ from fastapi import FastAPI
 
 from services.governance import api, genesis, oauth, records, store
 from services.governance.custodian import Narrowings, positions_from
+from services.governance.restating import WHYS, Restating
 from services.governance.settings import GovernanceSettings
 from services.kit import topics
 from services.kit.attempts import Attempts
+from services.kit.beside import beside
 from services.kit.clients import opened
+from services.kit.control import ControlView, followed
 from services.kit.database import Database
 from services.kit.keys import signing_key_id
+from services.kit.lasting import Lasting
 from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.service import create_service
 from services.kit.signing import Signer
 
 NAME: Final = "governance"
+PATIENCE: Final = 0.25  # seconds in which the broker gathers what is hardly ever a doubt
 
 
 def create_app() -> FastAPI:
@@ -28,7 +33,7 @@ def create_app() -> FastAPI:
 
 
 def compose(settings: GovernanceSettings) -> FastAPI:
-    """Make governance's application: it begins the log, relays its records, and confirms narrowings."""
+    """Make governance's application: it begins the log, relays its records, ends doubts, confirms narrowings."""
     database = Database(settings.database_url)
 
     @asynccontextmanager
@@ -36,9 +41,11 @@ def compose(settings: GovernanceSettings) -> FastAPI:
         await require_topics(settings.kafka, NAME)
         topic = topics.load()[records.TOPIC]
         log_id = await store.begun_log(database, lambda found: genesis.ensure(settings, found, topic))
-        async with opened(settings, "consent") as custodian:
+        view = ControlView(settings.root_fingerprint, topic.partitions)
+        restating = Restating(database, view, Lasting(NAME, WHYS, settings.doubt_paged_after))
+        async with opened(settings, "consent") as custodian, followed(settings.kafka, view, patience=PATIENCE):
             app.state.narrowings = Narrowings(database, positions_from(custodian))
-            async with _relay(settings, log_id).running(), app.state.narrowings.running():
+            async with _relay(settings, log_id).running(), app.state.narrowings.running(), beside(restating.run()):
                 yield
 
     app = create_service(settings, routers=[api.router, oauth.router], database=database, pieces=[governing])

@@ -113,6 +113,11 @@ async def add_identifier_system(session: AsyncSession, body: bodies.NewIdentifie
     return bodies.IdentifierSystem(id=body.id, organizations=members)
 
 
+async def said(session: AsyncSession, row: tables.Organization) -> control_data.Organization:
+    """Return what the log says of an organization."""
+    return _said(await _complete(session, row))
+
+
 def hash_of(client_secret: str) -> bytes:
     """Return the form in which a credential's secret is kept; it is random, so it needs no slow hash."""
     return hashlib.sha256(client_secret.encode()).digest()
@@ -147,11 +152,13 @@ def scopes_of(row: tables.Credential) -> frozenset[Scope]:
 async def _announced(session: AsyncSession, row: tables.Organization) -> bodies.Organization:
     """Say on the log what the organization is now, complete, and show it."""
     await session.flush()
-    projects = await store.projects(session, row.id)
-    contacts = await store.contacts(session, row.id)
-    view = organization_view(row, projects, contacts)
+    view = await _complete(session, row)
     await records.organization_changed(session, row, _said(view))
     return view
+
+
+async def _complete(session: AsyncSession, row: tables.Organization) -> bodies.Organization:
+    return organization_view(row, await store.projects(session, row.id), await store.contacts(session, row.id))
 
 
 def _said(view: bodies.Organization) -> control_data.Organization:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypedDict
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
@@ -14,10 +15,18 @@ from schemas.control import (
     AgreementData,
     AgreementLeftData,
     AgreementSuspendedData,
+    ControlRestatedData,
     Organization,
     OrganizationData,
 )
-from schemas.records import AgreementActivated, AgreementLeft, AgreementSuspended, ControlEvent, OrganizationChanged
+from schemas.records import (
+    AgreementActivated,
+    AgreementLeft,
+    AgreementSuspended,
+    ControlEvent,
+    ControlRestated,
+    OrganizationChanged,
+)
 from services.governance import store, tables
 from services.kit import outbox, topics
 from services.kit.database import now
@@ -25,30 +34,27 @@ from services.kit.keys import random_id
 from services.kit.outbox import OutboxRow
 from services.kit.problems import Problem
 from services.kit.relay import Acknowledged
-from services.kit.signing import Signer
+from services.kit.signing import ROOM_FOR_SIGNING, Signer
 
 TOPIC: Final = "client-events"
+RESTATED_KEY: Final = KEY_PREFIX + "restated"
 SOURCE: Final = "/governance"
 UNSIGNED: Final = "-"
 """Stands for key id and signature until the relay signs."""
-ROOM_FOR_SIGNING: Final = 512
-"""Bytes that signing and the log's own framing add to a body at most."""
 
 _DECODER: Final = msgspec.json.Decoder(ControlEvent)
 
 
 async def organization_changed(session: AsyncSession, row: tables.Organization, content: Organization) -> None:
     """Announce an organization's complete attributes; its row is locked."""
-    moment = await now(session)
-    row.last_order = next_order(row.last_order, moment)
+    moment, row.last_order = await _next_order(session, row.last_order)
     data = OrganizationData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, organization=content)
     await _announce(session, OrganizationChanged(**attributes(moment), data=data))
 
 
 async def agreement_activated(session: AsyncSession, row: tables.Agreement, content: Agreement) -> None:
     """Announce that an agreement is in force, in place of the one that it supersedes; its row is locked."""
-    moment = await now(session)
-    row.last_order = next_order(row.last_order, moment)
+    moment, row.last_order = await _next_order(session, row.last_order)
     data = AgreementData(
         order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement=content, supersedes=row.supersedes
     )
@@ -57,8 +63,7 @@ async def agreement_activated(session: AsyncSession, row: tables.Agreement, cont
 
 async def agreement_left(session: AsyncSession, row: tables.Agreement, organization: str) -> None:
     """Announce that an agreement is in force no more for one party; its row is locked."""
-    moment = await now(session)
-    row.last_order = next_order(row.last_order, moment)
+    moment, row.last_order = await _next_order(session, row.last_order)
     data = AgreementLeftData(
         order=row.last_order,
         key_id=UNSIGNED,
@@ -71,10 +76,18 @@ async def agreement_left(session: AsyncSession, row: tables.Agreement, organizat
 
 async def agreement_suspended(session: AsyncSession, row: tables.Agreement) -> None:
     """Announce that an agreement is in force no more; its row is locked."""
-    moment = await now(session)
-    row.last_order = next_order(row.last_order, moment)
+    moment, row.last_order = await _next_order(session, row.last_order)
     data = AgreementSuspendedData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement_id=row.id)
     await _announce(session, AgreementSuspended(**attributes(moment), data=data))
+
+
+async def control_restated(
+    session: AsyncSession, log: tables.LogIdentity, above: int, data: ControlRestatedData
+) -> None:
+    """Announce the complete control state, with an order above all others; the log's row is locked."""
+    moment = await now(session)
+    log.floor, log.restated_at = next_order(max(log.floor, above), moment), moment
+    await _announce(session, ControlRestated(**attributes(moment), data=replace(data, order=log.floor)))
 
 
 def agreement_key(agreement_id: str) -> str:
@@ -111,6 +124,13 @@ async def acknowledged(session: AsyncSession, taken: Sequence[Acknowledged]) -> 
     """Note where records stand, in the transaction that deletes them from the outbox."""
     for each in taken:
         await store.note_position(session, each.row.key.decode(), each.placed.partition, each.placed.offset + 1)
+
+
+async def _next_order(session: AsyncSession, last: int) -> tuple[datetime, int]:
+    """Return the time, and an order that no restatement overtakes until the caller's commit."""
+    floor = await store.floor(session)
+    moment = await now(session)
+    return moment, next_order(max(last, floor), moment)
 
 
 async def _announce(session: AsyncSession, event: ControlEvent) -> None:

@@ -6,6 +6,7 @@ from pydantic import SecretStr, model_validator
 
 from services.kit import keys
 from services.kit.keys import PrivateKeyText, PublicKeyText
+from services.kit.lasting import PAGED_AFTER
 from services.kit.problems import refusal
 from services.kit.settings import DatabaseSettings
 
@@ -19,6 +20,8 @@ class GovernanceSettings(DatabaseSettings):
     """The public half of consent's signing key, which genesis puts on the log."""
     admin_client_id: str
     admin_client_secret: SecretStr
+    doubt_paged_after: float = PAGED_AFTER
+    """Seconds after which a partition whose control records are still in doubt is an alarm."""
 
     @model_validator(mode="after")
     def _root_key_is_the_pinned_one(self) -> Self:

@@ -39,11 +39,32 @@ async def begun_log(database: Database, begin: Callable[[str], Awaitable[None]])
     async with database.transaction() as session:
         await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": GENESIS_LOCK})
         log_id = (await session.scalars(select(col(LogIdentity.log_id)))).first() or random_id()
-        await session.execute(insert(LogIdentity).values(log_id=log_id).on_conflict_do_nothing())
+        await session.execute(insert(LogIdentity).values(log_id=log_id, floor=0).on_conflict_do_nothing())
     async with database.transaction() as session:
         await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": GENESIS_LOCK})
         await begin(log_id)
     return log_id
+
+
+async def floor(session: AsyncSession) -> int:
+    """Return the order above which every order must be, until the caller's commit: no restatement comes between."""
+    query = select(col(LogIdentity.floor)).with_for_update(read=True)
+    return (await session.scalars(query)).first() or 0
+
+
+async def locked_log(session: AsyncSession) -> LogIdentity:
+    """Return the log's row, with nobody else about to say anything on it; waits for those who are."""
+    return (await session.scalars(select(LogIdentity).with_for_update())).one()
+
+
+async def organizations(session: AsyncSession) -> list[Organization]:
+    """Return every organization by id."""
+    return list(await session.scalars(select(Organization).order_by(col(Organization.id))))
+
+
+async def agreements(session: AsyncSession) -> list[Agreement]:
+    """Return every agreement by id, drafts too."""
+    return list(await session.scalars(select(Agreement).order_by(col(Agreement.id))))
 
 
 async def organization(session: AsyncSession, organization_id: str, *, lock: bool = False) -> Organization:
@@ -131,6 +152,11 @@ async def departures(session: AsyncSession, agreement_id: str) -> list[Departure
     """Return who has left an agreement, in the order in which they did."""
     rows = select(Departure).where(col(Departure.agreement) == agreement_id)
     return list(await session.scalars(rows.order_by(col(Departure.requested_at), col(Departure.organization))))
+
+
+async def every_departure(session: AsyncSession) -> list[Departure]:
+    """Return who has left which agreement."""
+    return list(await session.scalars(select(Departure)))
 
 
 def votes(agreement: Agreement, given: list[Approval], gone: list[Departure]) -> Votes:

@@ -19,11 +19,17 @@ class Table(SQLModel, registry=registry(metadata=METADATA)):
 
 
 class LogIdentity(Table, table=True):
-    """The id of the log that this governance writes; one row."""
+    """The id of the log that this governance writes; one row.
+
+    `floor` is the order of the newest restatement, and `restated_at` when it was put. Whoever says anything on the log
+    holds the row for sharing from before it takes an order until its commit; a restatement, alone.
+    """
 
     __tablename__ = "log_identity"
 
     log_id: str = Field(primary_key=True, sa_type=Text)
+    floor: int = Field(default=0, sa_type=BigInteger)
+    restated_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
 
 class Organization(Table, table=True):

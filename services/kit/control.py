@@ -13,31 +13,28 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from policy.allowed import Allowed, allowed_now
-from policy.control import KEY_PREFIX, Control
-from policy.state import PartitionState
-from policy.step import Fold
+from policy.control import Control
 from schemas.control import GenesisData, Organization
 from schemas.events import ClientConsents, Party, PurposeOfUse
 from services.kit.broker import quiet_clients
 from services.kit.connecting import Kafka, for_client
+from services.kit.doubts import Doubts
 from services.kit.ending import die
 
 TOPIC = "client-events"
 CONFIRM_EVERY = 0.25  # seconds
 GATHERED_BYTES = 1 << 20  # a backlog is not waited for
-_PREFIX = KEY_PREFIX.encode()
 
 
 class ControlView:
-    """The control state of each partition, as far as it was read.
+    """The control state of each partition, as far as it was read; with `of_clients` also which clients are in doubt.
 
     `confirmed_at` is a reading of the monotonic clock: everything that stood on the log by then has been read.
     """
 
-    def __init__(self, root_fingerprint: str, partitions: int) -> None:
-        self._folds = [
-            Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
-            for partition in range(partitions)
+    def __init__(self, root_fingerprint: str, partitions: int, *, of_clients: bool = False) -> None:
+        self._partitions = [
+            Doubts(partition, root_fingerprint, of_clients=of_clients) for partition in range(partitions)
         ]
         self._distinct: list[Control] = [Control()]
         self.positions = [0] * partitions
@@ -57,6 +54,14 @@ class ControlView:
         """The distinct control states of the partitions: one, except while a record spreads over them."""
         return self._distinct
 
+    def by_partition(self) -> list[Control]:
+        """The control state of each partition, in their order."""
+        return [each.control for each in self._partitions]
+
+    def clients_in_doubt(self) -> dict[str, int]:
+        """Each client in doubt, with the highest order of its consents that counted on the log."""
+        return {client_id: mark for each in self._partitions for client_id, mark in each.clients.items()}
+
     def confirmed_within(self, seconds: float) -> bool:
         """Whether everything on the log `seconds` ago has been read."""
         return time.monotonic() - self.confirmed_at <= seconds
@@ -73,16 +78,14 @@ class ControlView:
         return [allowed_now(consents, control, publisher, recipient, purpose, at) for control in self._distinct]
 
     def read(self, partition: int, records: Sequence[Any]) -> None:
-        """Fold the control records among aiokafka's `records` of one partition."""
-        fold, changed = self._folds[partition], False
+        """Fold what is of control, or may be, among aiokafka's `records` of one partition."""
+        doubts, changed = self._partitions[partition], False
         for record in records:
-            if record.key is not None and record.key.startswith(_PREFIX):
-                fold.step(record.timestamp, record.key, record.headers, record.value)
-                changed = True
+            changed |= doubts.read(record.timestamp, record.key, record.headers, record.value)
         self.positions[partition] = records[-1].offset + 1
         self._moved.set()
         if changed:
-            self._distinct = _distinct([each.state.control for each in self._folds])
+            self._distinct = _distinct(self.by_partition())
 
     async def reached(self, ends: Mapping[int, int]) -> None:
         """Wait until every partition has been read to its end offset."""

@@ -1,5 +1,6 @@
 """Errors of the HTTP APIs: RFC 9457 problem details, one table of types, and no value of the request in any of them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -60,6 +61,10 @@ QUOTABLE: Final = frozenset({
     "greater_than_equal", "less_than", "less_than_equal", "timezone_aware", "union_tag_not_found",
 })
 # fmt: on
+
+
+FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}|\[key\]")
+UNNAMED: Final = "(unknown)"
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,13 @@ def _fault(error: Mapping[str, Any]) -> Fault:
     if error["type"] == "json_invalid":  # its location is a character's position, its context may quote the text
         return Fault(str(source), "is not JSON")
     expected = str(error["msg"]) if error["type"] in QUOTABLE else "is not a valid value"
-    return Fault(".".join(str(step) for step in rest) or str(source), expected)
+    told = map(_named, rest) if source == "body" else map(str, rest)  # a parameter that nobody declared is no fault
+    return Fault(".".join(told) or str(source), expected)
+
+
+def _named(step: str | int) -> str:
+    """Return a step to a field as it may be told: the name of one that nobody declared is a text of the caller's."""
+    return str(step) if isinstance(step, int) or FIELD_NAME.fullmatch(step) else UNNAMED
 
 
 async def _answer_problem(_: Request, error: Exception) -> JSONResponse:

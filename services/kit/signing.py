@@ -1,6 +1,7 @@
 """Signs the records that change what may cross, at the moment they are sent."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
@@ -9,6 +10,9 @@ from policy import base64url, canonical
 from policy.parse import type_of
 from policy.signatures import signing_bytes
 from schemas.records import SignedEvent
+
+ROOM_FOR_SIGNING: Final = 512
+"""Bytes that signing and the log's own framing add to a body at most."""
 
 
 @dataclass(frozen=True, slots=True)

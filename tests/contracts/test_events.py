@@ -33,8 +33,6 @@ RESERVED = {
 }
 # A type that the policy knows, and why no service writes it yet.
 WRITER_TO_COME = {
-    "consent.restated": "consent will restate a client by itself once it follows the boundary's doubts",
-    "control.restated": "governance will restate by itself once it follows the boundary's doubts",
     "key.retired": "keys are rotated by an operator's command that comes later",
     "policy.activated": "there is one policy version; the second will be activated by this",
 }

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.providers import CALL_BACK, NEED_AS_TOLD, PURPOSE, SAID, Provider, Providers, referral
+from tests.support.replayed import replayed
 from tests.support.stack import StackProcess
 from tests.support.waiting import wait_until_async
 
@@ -169,7 +167,7 @@ async def test_nothing_about_a_client_starts_after_the_stop_is_effective(town: P
 
 async def test_replay_gives_the_same_bytes_whatever_the_hash_seed(running_stack: StackProcess, town: Providers) -> None:
     assert town.agreement
-    first, second = (_replayed(running_stack, seed) for seed in ("1", "2"))
+    first, second = (replayed(running_stack, seed) for seed in ("1", "2"))
     assert (first["differences"], first["undecided"]) == ([], 0)
     assert first["compared"] > 12
     assert first["digests"] == second["digests"]
@@ -240,12 +238,3 @@ def _problem(answer: Any) -> tuple[int, str, list[str]]:
     body = answer.json()
     fields = [error["field"] for error in body.get("errors", [])]
     return answer.status_code, body["type"].removeprefix("/problems/"), fields
-
-
-def _replayed(stack: StackProcess, seed: str) -> dict[str, Any]:
-    home = {"THRESHOLD_HOME": str(stack.home), "THRESHOLD_PORT_BASE": str(stack.port_base), "PYTHONHASHSEED": seed}
-    command = [sys.executable, "-m", "services.cli", "audit", "replay", "--json"]
-    done = subprocess.run(command, env={**os.environ, **home}, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report

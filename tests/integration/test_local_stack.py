@@ -118,7 +118,7 @@ def test_the_stack_is_described_held_and_stopped_without_a_trace(running: StackP
 
     with free_port_base() as other_ports:
         second = StackProcess(running.home, other_ports)
-        second._printed = running.home.with_name("second.printed")
+        second.printed = running.home.with_name("second.printed")
         second.launch()
         assert second.wait() == 1
     assert_one_sentence(second.output(), f"Threshold already runs in {running.home} (process ")

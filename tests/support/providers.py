@@ -162,8 +162,13 @@ async def _member(id_: str, survivors: bool, admin: Provider, stack: StackProces
 
 
 async def _signed_in(id_: str, credential: dict[str, Any], stack: StackProcess, receiver: Receiver) -> Provider:
+    return await signed_in(id_, credential, stack.services, receiver.desk(id_))
+
+
+async def signed_in(id_: str, credential: dict[str, Any], services: dict[str, str], desk: Desk) -> Provider:
+    """Let an organization's system call the services with a credential."""
     http = httpx.AsyncClient(trust_env=False, timeout=40)
-    provider = Provider(id_, http, stack.services, receiver.desk(id_))
+    provider = Provider(id_, http, services, desk)
     form = {name: credential[name] for name in ("client_id", "client_secret")} | {"grant_type": "client_credentials"}
     answer = await http.post(f"{provider.services['governance']}/oauth/token", data=form)
     http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

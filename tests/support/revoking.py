@@ -11,9 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import SecretStr
-
-from deploy.local.postgres import Postgres
 from services.kit.keys import random_id
 from tests.support.answered import answered
 from tests.support.providers import SAID, Providers, referral
@@ -133,7 +130,7 @@ class Crowd:
     async def all_done(self, stack: StackProcess) -> None:
         """Wait until every referral has been decided, and no delivery is to be attempted any more."""
         about = {"organization": self.town.shelter.id, "posted": len(self.posted)}
-        with direct(_database(stack)) as connection:
+        with direct(stack.database("webhooks")) as connection:
             await wait_until_async(
                 lambda: connection.execute(_OPEN, about).fetchone() is None, what="all to be done with", deadline=90
             )
@@ -142,7 +139,7 @@ class Crowd:
     def still_to_be_attempted(self, stack: StackProcess, promise: Promise) -> int:
         """How many decisions that would have told the shelter who it is were yet to be attempted at `effective_at`."""
         about = {"organization": self.town.shelter.id, "client": promise.marks[0], "effective_at": promise.effective_at}
-        with direct(_database(stack)) as connection:
+        with direct(stack.database("webhooks")) as connection:
             [(count,)] = connection.execute(_STILL_TO_BE_ATTEMPTED, about).fetchall()
         return int(count)
 
@@ -203,8 +200,3 @@ class Crowd:
 
 def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
-
-
-def _database(stack: StackProcess) -> SecretStr:
-    settings = stack.settings
-    return SecretStr(Postgres(settings.home / "postgres", settings.logs / "postgres.log").url("webhooks", "webhooks"))

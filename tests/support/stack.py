@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
+from deploy.local.postgres import Postgres
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from tests.support.ports import free_port_base
 from tests.support.shared_stack import RUN_FOLDER
@@ -41,7 +43,7 @@ class StackProcess:
             "THRESHOLD_HOME": str(home),
             "THRESHOLD_PORT_BASE": str(port_base),
         }
-        self._printed = home.with_name(f"{home.name}.printed")
+        self.printed = home.with_name(f"{home.name}.printed")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,7 +71,7 @@ class StackProcess:
 
     def launch(self) -> None:
         """Run `threshold up` without waiting for it."""
-        with self._printed.open("ab") as printed:
+        with self.printed.open("ab") as printed:
             self._process = subprocess.Popen(
                 COMMAND, env=self._environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
             )
@@ -138,11 +140,16 @@ class StackProcess:
 
     def output(self) -> str:
         """Return all that `threshold up` has printed in this home."""
-        return self._printed.read_text()
+        return self.printed.read_text()
 
     def log(self, name: str) -> str:
         """Return the log of one part."""
         return (self.home / "logs" / f"{name}.log").read_text()
+
+    def database(self, service: str) -> SecretStr:
+        """Return the URL of a service's database, to look at its rows from outside."""
+        settings = self.settings
+        return SecretStr(Postgres(settings.home / "postgres", settings.logs / "postgres.log").url(service, service))
 
     @property
     def settings(self) -> LocalSettings:

@@ -139,6 +139,7 @@ def is_problem(answer: httpx.Response, name: str) -> dict[str, Any]:
         ({"client_id": "abc", "parsed": CANARY}, "members.0.parsed"),
         ({"client_id": "abc", "pet": {"kind": CANARY}}, "members.0.pet"),
         ({"client_id": "abc", "surname": CANARY}, "members.0.surname"),
+        ({"client_id": "abc", CANARY: "x"}, "members.0.(unknown)"),
         (CANARY, "members.0"),
     ],
 )

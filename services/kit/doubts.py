@@ -1,0 +1,49 @@
+"""Follows what one partition's records leave in doubt, exactly as its fold does, and remembers far less. Pure."""
+
+from msgspec.structs import replace
+
+from policy.consents import NONE
+from policy.control import KEY_PREFIX, Control
+from policy.parse import keys_in_doubt
+from policy.state import PartitionState
+from policy.step import Fold, Headers
+
+
+class Doubts:
+    """One partition's control state, and with `of_clients` which clients are in doubt; of their consents only marks.
+
+    What can put nobody in doubt, a referral's event, is not folded: that would take as long as deciding it.
+    """
+
+    def __init__(self, partition: int, root_fingerprint: str, *, of_clients: bool = False) -> None:
+        self._fold = Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
+        self._of_clients = of_clients
+        self.clients: dict[str, int] = {}
+        """Each client in doubt, with the highest order that counted of its consents."""
+
+    @property
+    def control(self) -> Control:
+        """The partition's control state, `in_doubt` included."""
+        return self._fold.state.control
+
+    def read(self, timestamp: int, key: bytes | None, headers: Headers, value: bytes | None) -> bool:
+        """Fold the next record as far as it matters here; say whether it was, or may have been, one of control."""
+        names = keys_in_doubt((key or b"").decode(errors="replace"), value)
+        of_control = KEY_PREFIX in names
+        if of_control or (names and self._of_clients):
+            self._fold.step(timestamp, key, headers, value)
+        else:
+            self._fold.state.next += 1
+        for name in names if self._of_clients else ():
+            self._note(name)
+        return of_control
+
+    def _note(self, client_id: str) -> None:
+        held = self._fold.state.consents_of(client_id)
+        if held is NONE:
+            return
+        self._fold.state.keep_consents(client_id, replace(NONE, mark=held.mark, in_doubt=held.in_doubt))
+        if held.in_doubt:
+            self.clients[client_id] = held.mark
+        else:
+            self.clients.pop(client_id, None)

@@ -1,0 +1,175 @@
+"""In doubt nothing crosses; soon consent and governance say what holds, a referral goes on, and replay agrees."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+
+from policy.murmur2 import partition_of
+from services.kit import keys
+from services.kit.broker import Record, read_all
+from services.kit.signing import Signer
+from tests.support.damage import DAMAGES, Bad
+from tests.support.log import PARTITIONS, decode_event
+from tests.support.providers import SAID as EVERYTHING
+from tests.support.providers import Providers
+from tests.support.replayed import replayed
+from tests.support.stack import StackProcess
+from tests.support.tables import direct
+from tests.support.waiting import wait_until_async
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+SAID = {"identity": {"first_name": "Tomasa"}, "household": EVERYTHING["household"]}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def planting(running_stack: StackProcess) -> AsyncIterator[AIOKafkaProducer]:
+    async with AIOKafkaProducer(bootstrap_servers=running_stack.kafka, acks="all") as producer:
+        yield producer
+
+
+class Referred:
+    """A client of outreach whose name the shelter may know, referred to it, and told of."""
+
+    def __init__(self, stack: StackProcess, town: Providers, producer: AIOKafkaProducer) -> None:
+        self.stack = stack
+        self.town = town
+        self.producer = producer
+        self.client = self.referral = ""
+        self.updates = 0
+
+    async def begin(self) -> "Referred":
+        outreach, shelter = self.town.outreach, self.town.shelter
+        self.client = await outreach.client()
+        await outreach.grant(shelter, self.client, "identity", "household")
+        self.referral = await outreach.refer(shelter, self.client, segments=SAID)
+        await shelter.told(self.client, "referral.requested")
+        return self
+
+    @property
+    def partition(self) -> int:
+        return partition_of(self.client.encode(), PARTITIONS)
+
+    async def update(self) -> None:
+        """Say it all again, as its originator may."""
+        body = {"client_id": self.client, "segments": SAID}
+        await self.town.outreach.post("referrals", f"/referrals/{self.referral}/segments", body)
+
+    async def crosses(self) -> dict[str, Any]:
+        """Update, and return what the shelter is told then."""
+        before = len(self.town.shelter.heard(self.client, "referral.updated"))
+        await self.update()
+        told: dict[str, Any] = (await self.town.shelter.told(self.client, "referral.updated", before + 1))[-1]
+        return told
+
+    async def is_denied(self, reason: str) -> None:
+        """Update, and wait for the denial, of which the shelter hears nothing."""
+        before = self.town.shelter.heard(self.client)
+        end = len(await self.records("client-events"))
+        await self.update()
+
+        async def decisions() -> list[dict[str, Any]]:
+            found = [json.loads(one.value or b"") for one in await self.records("disclosures", end)]
+            return [one for disclosure in found for one in disclosure.get("decisions", [])]
+
+        [decision] = await wait_until_async(decisions, what="the decision")
+        assert (decision["verdict"], decision["reasons"]) == ("deny", [reason])
+        assert self.town.shelter.heard(self.client) == before
+
+    async def records(self, topic: str, start: int = 0) -> list[Record]:
+        runs = read_all(self.stack.kafka, topic, {self.partition: start})
+        return [record async for run in runs for record in run]
+
+    async def said(self, type_: str, key: str) -> bytes:
+        """The newest record of a type under a key."""
+        ending = f'"{type_}"}}'.encode()
+        found = [one.value or b"" for one in await self.records("client-events") if one.key == key.encode()]
+        return [value for value in found if value.endswith(ending)][-1]
+
+    async def plant(self, bad: Bad) -> None:
+        partition = self.partition if bad.partition is None else bad.partition
+        await self.producer.send_and_wait("client-events", bad.value, bad.key.encode(), partition)
+
+    async def restated(self, type_: str, key: str, count: int) -> None:
+        ending = f'"{type_}"}}'.encode()
+
+        async def there() -> bool:
+            found = [one for one in await self.records("client-events") if one.key == key.encode()]
+            return len([one for one in found if (one.value or b"").endswith(ending)]) >= count
+
+        await wait_until_async(there, what=type_)
+
+
+async def test_a_client_is_denied_in_doubt_and_goes_on_after_it_with_what_was_revoked_meanwhile_revoked(
+    running_stack: StackProcess, town: Providers, planting: AIOKafkaProducer
+) -> None:
+    one = await Referred(running_stack, town, planting).begin()
+    grant = await one.said("consent.granted", one.client)
+    stop = {"scope": "category", "category": "household", "requested_by": "client"}
+    with kept(running_stack, "consent", "SELECT FROM clients WHERE id = %s FOR UPDATE", one.client):
+        revoking = asyncio.create_task(
+            town.shelter.call("POST", "consent", f"/clients/{one.client}/revocation", stop, wait=20)
+        )
+        await waiting(running_stack, "consent")
+        await one.plant(DAMAGES[0](one.client, grant))
+        await one.is_denied("client-in-doubt")
+    assert (await revoking).status_code == 200
+    await one.restated("consent.restated", one.client, 1)
+    message = await one.crosses()
+    assert sorted(message["data"]["shared"]) == ["identity", "need"]
+
+
+async def test_whatever_left_it_in_doubt_the_same_referral_goes_on(
+    running_stack: StackProcess, town: Providers, planting: AIOKafkaProducer
+) -> None:
+    async def hurt(number: int) -> None:
+        one = await Referred(running_stack, town, planting).begin()
+        await one.plant(DAMAGES[number](one.client, await one.said("consent.granted", one.client)))
+        await one.restated("consent.restated", one.client, 1)
+        assert sorted((await one.crosses())["data"]["shared"]) == ["household", "identity", "need"]
+
+    await asyncio.gather(*(hurt(number) for number in range(len(DAMAGES))))
+
+
+async def test_a_partition_is_denied_in_doubt_of_control_and_goes_on_under_the_agreements_in_force(
+    running_stack: StackProcess, town: Providers, planting: AIOKafkaProducer
+) -> None:
+    one = await Referred(running_stack, town, planting).begin()
+    key = f"control/{town.agreement}"
+    agreement = decode_event(await one.said("agreement.activated", key))
+    forged = Signer("forger", keys.generate()).sign(agreement, log_id="log", key="control/forged")  # type: ignore[arg-type]
+    with kept(running_stack, "governance", "SELECT FROM log_identity FOR UPDATE"):
+        await one.plant(Bad("control/rubbish", b"rubbish"))
+        await one.plant(Bad("control/forged", forged))
+        await one.is_denied("control-in-doubt")
+    await one.restated("control.restated", "control/restated", 1)
+    assert sorted((await one.crosses())["data"]["shared"]) == ["household", "identity", "need"]
+    shown = await town.outreach.get("governance", f"/agreements/{town.agreement}")
+    assert shown["status"] == "active"
+
+
+async def test_an_auditor_gets_the_same_bytes(running_stack: StackProcess, town: Providers) -> None:
+    assert town.agreement
+    report = replayed(running_stack)
+    assert (report["differences"], report["undecided"]) == ([], 0)
+
+
+@contextmanager
+def kept(stack: StackProcess, service: str, lock: str, *values: str) -> Iterator[None]:
+    """Keep the rows of a lock as they are, so that nothing is restated while the block runs."""
+    with direct(stack.database(service)) as connection, connection.transaction():
+        connection.execute(lock.encode(), values)
+        yield
+
+
+async def waiting(stack: StackProcess, service: str) -> None:
+    """Wait until a transaction of the service waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with direct(stack.database(service)) as connection:
+        await wait_until_async(lambda: connection.execute(query).fetchone() == (1,), what="a wait for a lock")
