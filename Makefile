@@ -110,5 +110,6 @@ canary: setup
 	CANARY=all $(BIN)/pytest -p no:xdist tests/e2e/test_canary.py tests/e2e/test_canary_fields.py
 
 clean:
+	@test ! -e .threshold/compose || { echo "make clean would remove the secrets in .threshold/compose, without which a deployment's log can't be gone on with: move them away first" >&2; exit 1; }
 	rm -rf $(VENV) tests/extra/node_modules .cache .threshold build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

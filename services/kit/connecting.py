@@ -41,11 +41,16 @@ def from_environment(user: str, environment: Mapping[str, str] = os.environ) -> 
     password, authorities = environment.get("THRESHOLD_KAFKA_PASSWORD"), environment.get("THRESHOLD_KAFKA_CA")
     if password:
         return SecuredKafka(bootstrap, user, SecretStr(password), _verifying(authorities))
-    if authorities or not all(_is_this_machine(address) for address in bootstrap.split(",")):
+    if authorities or not are_this_machine(bootstrap):
         raise UnusableSettingsError(
             "THRESHOLD_KAFKA_PASSWORD must be set: only brokers on this machine are reached without TLS and a user."
         )
     return bootstrap
+
+
+def are_this_machine(bootstrap: str) -> bool:
+    """Whether all bootstrap servers have loopback addresses."""
+    return all(_is_this_machine(address) for address in bootstrap.split(","))
 
 
 def bootstrap_of(kafka: Kafka) -> str:

@@ -13,8 +13,8 @@ OPERATOR: Final = "topics"
 """The user as whom `threshold topics` makes the topics; it can't read or write a record, or delete a topic."""
 HEADING: Final = """\
 # Written by `threshold topics acls --write`: who may do what, and nothing else is allowed (deny by default).
-# A service is a user of its own name. Read, write and alter_configs imply describe; an idempotent producer needs
-# nothing more than write. Nobody may delete a topic or a record.
+# A service is a user of its own name. Read and write imply describe; an idempotent producer needs nothing more than
+# write. Nobody may delete a topic or a record.
 """
 
 Kind = Literal["topic", "group"]

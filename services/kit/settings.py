@@ -3,11 +3,11 @@
 import os
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from services.kit.connecting import Kafka, UnusableSettingsError, from_environment
+from services.kit.connecting import Kafka, UnusableSettingsError, are_this_machine, from_environment
 from services.kit.keys import PrivateKeyText, PublicKeyText
 from services.kit.logs import OperatorError
 
@@ -40,6 +40,14 @@ class ServiceSettings(BaseSettings):
     """The pinned public key of each service; governance's also verifies access tokens."""
     root_fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Lower-case hex SHA-256 of the root public key."""
+
+    @field_validator("kafka")
+    @classmethod
+    def _in_the_clear_only_here(cls, kafka: Kafka) -> Kafka:
+        """However the addresses got here: the environment's names are read in any case, of letters too."""
+        if isinstance(kafka, str) and not are_this_machine(kafka):
+            raise PydanticCustomError("kafka", "must be on this machine, or be reached by TLS and with a password")
+        return kafka
 
     @model_validator(mode="after")
     def _own_key_is_pinned(self) -> Self:

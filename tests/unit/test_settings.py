@@ -55,6 +55,16 @@ def test_the_environment_is_read_into_ready_values() -> None:
     assert settings.database_url == SecretStr(ENVIRONMENT["THRESHOLD_DATABASE_URL"])
 
 
+@pytest.mark.parametrize("address", ["far.example:9092", "127.0.0.1:9092,far.example:9092", ""])
+def test_no_other_spelling_of_a_variable_reaches_a_broker_elsewhere_in_the_clear(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THRESHOLD_KAFKA")
+    monkeypatch.setenv("threshold_kafka", address)
+    with pytest.raises(ConfigurationError, match=r"THRESHOLD_KAFKA must be on this machine"):
+        ServiceSettings.read("consent")
+
+
 def test_no_representation_shows_a_secret() -> None:
     settings = ConsentSettings.read("consent")
     shown = f"{settings!r} {settings} {settings.model_dump()!r} {vars(settings)!r}"
