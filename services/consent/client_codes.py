@@ -39,13 +39,19 @@ async def index(encryption: KeyEncryption, said: str) -> bytes:
 
 
 async def origin(session: AsyncSession, organization: str, client_id: str) -> str:
-    """Return where a client that this organization registered first came to; Problem 404 for any other client."""
-    query = select(col(Client.origin)).join(Registration, col(Registration.client_id) == col(Client.id))
+    """Return where a client that this organization registered first came to; Problem 404 for any other client.
+
+    UNNOTED for whom it registered because a permit had given it the id, whoever that is: else the answer would tell
+    such an organization whether the person first came to a victim service provider.
+    """
+    query = select(col(Client.origin), col(Registration.confirmed)).join(
+        Registration, col(Registration.client_id) == col(Client.id)
+    )
     registered = col(Registration.organization) == organization, col(Registration.via) == "registered"
-    found = (await session.scalars(query.where(col(Client.id) == client_id, *registered))).first()
+    found = (await session.execute(query.where(col(Client.id) == client_id, *registered))).first()
     if found is None:
         raise Problem("not-found")
-    return found
+    return UNNOTED if found.confirmed else str(found.origin)
 
 
 async def keep(

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import psycopg
-from sqlalchemy import bindparam, text, tuple_, update
+from sqlalchemy import bindparam, or_, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
@@ -119,7 +119,7 @@ async def confirm(session: AsyncSession, organization: str, client_id: str) -> N
     known = await session.execute(
         update(Registration)
         .where(col(Registration.client_id) == client_id, col(Registration.organization) == organization)
-        .values(via="registered")
+        .values(via="registered", confirmed=or_(col(Registration.confirmed), col(Registration.via) == "given"))
         .returning(col(Registration.client_id))
     )
     if known.first() is None:

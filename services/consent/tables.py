@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text, false
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -47,13 +47,17 @@ class Identifier(Table, table=True):
 
 
 class Registration(Table, table=True):
-    """That an organization knows a client: it `registered` the person, or was `given` the client id by a permit."""
+    """That an organization knows a client: it `registered` the person, or was `given` the client id by a permit.
+
+    `confirmed`: it registered the person because it had been given the id.
+    """
 
     __tablename__ = "registrations"
 
     client_id: str = Field(primary_key=True, sa_type=Text, foreign_key="clients.id")
     organization: str = Field(primary_key=True, sa_type=Text)
     via: str = Field(sa_type=Text)
+    confirmed: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class ClientCode(Table, table=True):

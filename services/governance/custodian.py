@@ -103,8 +103,9 @@ def _speaking_of(agreement: tables.Agreement) -> list[str]:
 async def _has_seen(session: AsyncSession, agreement_id: str, seen: Sequence[int]) -> bool:
     """Whether the log has every record under this id, and the custodian has read them all."""
     key = records.agreement_key(agreement_id)
-    noted = await store.noted_positions(session, key)
-    return await store.all_taken(session, key) and all(seen[each] >= following for each, following in noted.items())
+    if not await store.all_taken(session, key):  # first: positions read before the last is taken are of before
+        return False
+    return all(seen[each] >= following for each, following in (await store.noted_positions(session, key)).items())
 
 
 async def _happened(event: asyncio.Event, seconds: float) -> None:

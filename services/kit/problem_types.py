@@ -101,7 +101,9 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         409, "Not a grant", "Only what was permitted can be revoked; a refusal or exclusion ends by a later permission."
     ),
     "no-client-code": ProblemType(
-        409, "No code for this client", "A victim service provider's client is never linked to another organization."
+        409,
+        "No code for this client",
+        "A code is made where the person came in person, not where a referral brought them.",
     ),
     "unknown-code": ProblemType(404, "Unknown code", "No client has this code now."),
     "too-many-guesses": ProblemType(

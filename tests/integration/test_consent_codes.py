@@ -138,16 +138,28 @@ async def test_a_code_is_good_for_as_long_as_is_set(registry: Registry) -> None:
 
 
 async def test_a_code_is_for_who_registered_the_client(registry: Registry) -> None:
-    client = await registry.client()
-    stranger = await registry.post(SHELTER, f"/clients/{client}/code")
+    stranger = await registry.post(SHELTER, f"/clients/{(client := await registry.client())}/code")
     nobody = await registry.post(SHELTER, f"/clients/{'0' * 32}/code")
     is_problem(stranger, 404, "not-found")
     assert stranger.content == nobody.content
     with registry.database() as connection:
         connection.execute("INSERT INTO registrations VALUES (%s, %s, 'given')", [client, SHELTER])
     assert (await registry.post(SHELTER, f"/clients/{client}/code")).content == nobody.content
-    await registry.post(SHELTER, f"/clients/{client}/registration")
-    assert (await registry.post(SHELTER, f"/clients/{client}/code")).status_code == 201
+
+
+async def test_who_was_brought_by_a_permit_gets_no_code_and_that_tells_nothing_of_where_from(
+    registry: Registry,
+) -> None:
+    answers, client = [], await registry.client()
+    for each in (await registry.client(SAFE_HOUSE), client):
+        with registry.database() as connection:
+            connection.execute("INSERT INTO registrations VALUES (%s, %s, 'given')", [each, SHELTER])
+        await registry.post(SHELTER, f"/clients/{each}/registration")
+        answers.append(await registry.post(SHELTER, f"/clients/{each}/code"))
+    is_problem(answers[0], 409, "no-client-code")
+    assert answers[0].json() == answers[1].json()
+    await registry.post(OUTREACH, f"/clients/{client}/registration")  # its own already: nothing changes
+    await code_of(registry, client)
 
 
 async def test_a_victim_service_provider_and_its_clients_have_no_codes(registry: Registry) -> None:
