@@ -12,7 +12,7 @@ from policy import murmur2
 from services.kit.doubts import Doubts
 from tests.policy.case_files import Step
 from tests.policy.logs import DETERMINISTIC, PLAYERS, SEARCHING, STEPS, records
-from tests.policy.scribe import CLIENTS, beginning
+from tests.policy.scribe import beginning
 from tests.policy.test_bad_records import BAD, damaged
 from tests.support.log import ROOT_FINGERPRINT, Record
 
@@ -98,7 +98,5 @@ def _read(doubts: Any, record: Record) -> None:
 
 def test_the_logs_leave_doubts() -> None:
     """The control: what is compared is not the silence of both."""
-    find(
-        st.tuples(LOGS, SEEDS), lambda drawn: len(_folded(_with_bad(*drawn))[-1][0]) == len(CLIENTS), settings=SEARCHING
-    )
+    find(st.tuples(LOGS, SEEDS), lambda drawn: len(_folded(_with_bad(*drawn))[-1][0]) > 1, settings=SEARCHING)
     find(st.tuples(LOGS, SEEDS), lambda drawn: _folded(_with_bad(*drawn))[-1][1], settings=SEARCHING)
