@@ -16,11 +16,12 @@ DOCS_PYTHON := $(DOCS_VENV)/.installed
 EXTRA_NODE := tests/extra/node_modules/.package-lock.json
 COMPOSE := .cache/docker-compose
 
-.PHONY: help setup lint test test-extra docs demo bench bench-feed soak fuzz canary clean
+.PHONY: help setup lint test test-long test-extra docs demo bench bench-feed soak fuzz canary clean
 
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
+	@echo "make test-long   what takes long: each API asked everything, bad days, restored backups"
 	@echo "make test-extra   the tests in a browser, in Node and in containers; needs Chromium, Node, npm, Go, podman,"
 	@echo "                  runc and mmdebstrap on the machine"
 	@echo "make docs    the documentation as a site, into .cache/site"
@@ -64,6 +65,9 @@ lint: setup
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # whole stacks first, so that none is last alone
 
+test-long: setup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/long
+
 test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE) $(COMPOSE)
 	$(BIN)/pytest tests/extra
 
@@ -104,10 +108,10 @@ soak: setup
 	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/pytest tests/long/test_fuzz.py --timeout 3600
 
 canary: setup
-	CANARY=all $(BIN)/pytest -p no:xdist tests/e2e/test_canary.py tests/e2e/test_canary_fields.py
+	CANARY=all $(BIN)/pytest -p no:xdist tests/e2e/test_canary.py tests/long/test_canary_fields.py
 
 clean:
 	@test ! -e .threshold/compose || { echo "make clean would remove the secrets in .threshold/compose, without which a deployment's log can't be gone on with: move them away first" >&2; exit 1; }

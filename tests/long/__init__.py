@@ -1,0 +1,1 @@
+"""What takes long, with stacks of its own: `make test-long`."""
