@@ -23,6 +23,13 @@ def require_fresh(view: ControlView) -> None:
         raise DependencyDown("event log")
 
 
+def require_certain(view: ControlView) -> None:
+    """DependencyDown also while a control record leaves a doubt: it may say who is a victim service provider now."""
+    require_fresh(view)
+    if any(control.in_doubt for control in view.controls()):
+        raise DependencyDown("event log")
+
+
 @dataclass(frozen=True)
 class Organizations:
     """Who the organizations are, and which of them share a client index."""
