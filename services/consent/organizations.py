@@ -52,6 +52,11 @@ class Organizations:
         found = [control.organizations[organization] for control in self.view.controls()]
         return any(one.victim_service_provider for one in found)
 
+    def may_share(self, organization: str) -> bool:
+        """Whether all of the control states in force know it, and none as a victim service provider; asked at once."""
+        found = [control.organizations.get(organization) for control in self.view.controls()]
+        return all(one is not None and not one.victim_service_provider for one in found)
+
     async def may_attest(self, organization: str) -> bool:
         """Whether others may rely on what it attests, by all of the control states in force; DependencyDown."""
         if not await self._appears(organization):
