@@ -34,7 +34,7 @@ def test_the_administrators_password_stands_in_no_processs_arguments(tmp_path: P
         "KAFKA_ADMINISTRATOR": WORD,
         **dict.fromkeys(("KAFKA_KEY", "KAFKA_CERTIFICATES", "KAFKA_AUTHORITY"), "pem"),
     }
-    subprocess.run(["bash", ROOT / "deploy/kafka/start.sh"], env=environment, check=True)
+    subprocess.run([ROOT / "deploy/kafka/start.sh"], env=environment, check=True)
     assert "kafka.Kafka" in seen.read_text(), "the broker was started"
     assert WORD not in seen.read_text()
     assert f"'SCRAM-SHA-512=[{WORD}]'" in read.read_text(), "the formatting was told"
