@@ -92,7 +92,7 @@ $(DOCS_PYTHON): requirements-docs.txt
 # The Compose command itself, of a pinned version: it needs no Docker to say whether docker-compose.yml is right.
 $(COMPOSE): tests/extra/compose/go.mod tests/extra/compose/go.sum
 	@command -v go > /dev/null || { echo "make test-extra needs Go: apt-get install golang-go" >&2; exit 1; }
-	cd $(<D) && GOFLAGS=-mod=mod go build -o ../../../$@ github.com/docker/compose/v2/cmd
+	cd $(<D) && go build -o ../../../$@ github.com/docker/compose/v2/cmd
 	@touch $@
 
 demo: setup

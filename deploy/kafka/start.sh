@@ -11,7 +11,8 @@ IFS=, read -ra hosts <<< "$KAFKA_HOSTS"
 IFS=, read -ra directories <<< "$KAFKA_DIRECTORY_IDS"
 host=${hosts[KAFKA_ID - 1]}
 data=${KAFKA_DATA:-/var/lib/kafka/data}/log
-configuration=$(mktemp -d)/server.properties
+private=$(mktemp -d)
+configuration=$private/server.properties
 
 quorum= controllers= administrators=User:admin
 for ((id = 1; id <= KAFKA_BROKERS; id++)); do
@@ -65,8 +66,11 @@ java=(java ${KAFKA_JVM:--Xms256m -Xmx512m -XX:+ExitOnOutOfMemoryError} -Dlog4j2.
   -cp "${KAFKA_CLASS_PATH:-/opt/kafka/libs/*}")
 
 # meta.properties is the last file that formatting writes: one that was cut short is simply done again.
+# What it is told stands in a file, where no list of processes shows it: it is as good as the password to a broker.
 if [ ! -e "$data/meta.properties" ]; then
-  "${java[@]}" kafka.tools.StorageTool format --ignore-formatted -c "$configuration" -t "$KAFKA_CLUSTER_ID" \
-    --initial-controllers "$controllers" --add-scram "SCRAM-SHA-512=[$KAFKA_ADMINISTRATOR]" > /dev/null
+  printf "'%s'\n" kafka.tools.StorageTool format --ignore-formatted -c "$configuration" -t "$KAFKA_CLUSTER_ID" \
+    --initial-controllers "$controllers" --add-scram "SCRAM-SHA-512=[$KAFKA_ADMINISTRATOR]" > "$private/format"
+  "${java[@]}" "@$private/format" > /dev/null
+  rm "$private/format"
 fi
 exec "${java[@]}" kafka.Kafka "$configuration"

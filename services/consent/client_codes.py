@@ -97,10 +97,10 @@ async def was_right(session: AsyncSession, guess_id: str) -> None:
 
 
 async def find(session: AsyncSession, code_index: bytes) -> Found | None:
-    """Return whose code this is now."""
+    """Return whose code this is now, and keep it so for this transaction: it is not ended while its link is made."""
     query = select(col(Client.id), col(Client.origin)).join(ClientCode, col(ClientCode.client_id) == col(Client.id))
     good = col(ClientCode.code_index) == code_index, col(ClientCode.expires_at) > func.clock_timestamp()
-    row = (await session.execute(query.where(*good))).one_or_none()
+    row = (await session.execute(query.where(*good).with_for_update(of=ClientCode))).one_or_none()
     return None if row is None else Found(*row)
 
 

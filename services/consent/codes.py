@@ -24,6 +24,13 @@ def heard(typed: str) -> str:
     return typed.upper().translate(_READ_AS)
 
 
+def is_one(heard_code: str) -> bool:
+    """Whether it is spelled like a code: what is not need not be looked up, nor counted as a guess."""
+    if len(heard_code) != CHARACTERS + 1 or not set(heard_code) <= set(ALPHABET):
+        return False
+    return check_character(heard_code[:-1]) == heard_code[-1]
+
+
 def check_character(said: str) -> str:
     """Return the character that makes the sum of all, each doubled once more than the next, zero.
 

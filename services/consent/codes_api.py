@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request, Response, status
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.consent import bodies, cards, client_codes, codes
-from services.consent.organizations import Organizations
+from services.consent.organizations import Organizations, require_certain
 from services.consent.settings import ConsentSettings
 from services.kit.auth import Principal, Scope, requires
 from services.kit.database import Database
@@ -69,22 +69,27 @@ async def delete_code(client_id: str, request: Request, caller: ClientWriter) ->
 async def link_client(body: bodies.NewLink, request: Request, caller: ClientWriter, once: Once) -> bodies.Client:
     """Register the client whose code it is for the caller's organization: whoever carries the card is there.
 
-    It opens nothing that another organization recorded or shared.
+    It opens nothing that another organization recorded or shared. A misspelling is told from its check character, and
+    is no guess.
     """
     organization, organizations = caller.own_organization(), _organizations(request)
     await _refuse_victim_service_provider(organizations, organization)
-    code_index = await client_codes.index(organizations.encryption, codes.heard(body.code))
+    said = codes.heard(body.code)
+    if not codes.is_one(said):
+        raise Problem("unknown-code", field="code")
+    code_index = await client_codes.index(organizations.encryption, said)
     async with _database(request).transaction() as session:
         guess_id = await client_codes.guess(session, organization)
 
     async def link(session: AsyncSession) -> bodies.Client:
         found = await client_codes.find(session, code_index)
-        if found is None or not await _is_linkable(organizations, found.origin):
+        if found is None or not _is_linkable(organizations, found.origin):
             raise Problem("unknown-code", field="code")
         await client_codes.link(session, organization, found.client_id, body.actor)
         return bodies.Client(client_id=found.client_id)
 
-    linked = await once(caller, bodies.Client, link)
+    kept = body.model_copy(update={"code": code_index.hex()}).model_dump_json().encode()
+    linked = await once(caller, bodies.Client, link, body=kept)
     async with _database(request).transaction() as session:
         await client_codes.was_right(session, guess_id)
     return linked
@@ -95,21 +100,23 @@ async def _require_linkable(request: Request, organization: str, client_id: str)
     await _refuse_victim_service_provider(organizations, organization)
     async with _database(request).transaction() as session:
         origin = await client_codes.origin(session, organization, client_id)
-    if not await _is_linkable(organizations, origin):
+    if not _is_linkable(organizations, origin):
         raise Problem("no-client-code")
 
 
 async def _refuse_victim_service_provider(organizations: Organizations, organization: str) -> None:
+    """Whatever is uncertain of the organizations is answered here, before a code is looked at: to all codes alike."""
     if await organizations.is_victim_service_provider(organization):
         raise Problem("victim-service-provider", "A victim service provider's clients are linked with nobody else's.")
+    require_certain(organizations.view)
 
 
-async def _is_linkable(organizations: Organizations, origin: str) -> bool:
+def _is_linkable(organizations: Organizations, origin: str) -> bool:
     """Whether the person first came to an organization that may share; False where nobody noted to which.
 
     Where the person was registered since does not matter: that would tell who else knows the client.
     """
-    return origin != client_codes.UNNOTED and not await organizations.is_victim_service_provider(origin)
+    return origin != client_codes.UNNOTED and organizations.may_share(origin)
 
 
 def _card(made: bodies.ClientCode, language: cards.Language, settings: ConsentSettings) -> Response:

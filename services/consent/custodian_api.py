@@ -11,7 +11,7 @@ from services.consent.asked import ControlPosition, PublicKey, ReleaseAnswer, Re
 from services.consent.bodies import Id
 from services.consent.clients import Sealable
 from services.consent.model import milliseconds
-from services.consent.organizations import Organizations
+from services.consent.organizations import Organizations, require_certain
 from services.consent.releases import Custodian
 from services.kit.auth import service_only
 
@@ -51,7 +51,7 @@ async def public_key(
     """Give a client's public key to the organization that registered it, and say what it may seal to it.
 
     Everything; of a victim service provider's data the need, and what its own release lets cross to this recipient
-    now: nothing else may stand on a shared log, not even sealed (34 U.S.C. 12291(b)(2)).
+    now: nothing else may stand on a shared log, not even sealed (34 U.S.C. 12291(b)(2)). So who is one must be certain.
     """
     del caller
     custodian = _custodian(request)
@@ -59,6 +59,7 @@ async def public_key(
         client = await clients.registered(connection, organization, client_id)
     organizations: Organizations = request.app.state.organizations
     protected = await organizations.is_victim_service_provider(organization)
+    require_certain(custodian.view)  # after the wait for an organization that is new
     sender = Party(organization=organization, project=project)
     receiver = Party(organization=recipient, project=recipient_project)
     return PublicKey(

@@ -23,6 +23,13 @@ def require_fresh(view: ControlView) -> None:
         raise DependencyDown("event log")
 
 
+def require_certain(view: ControlView) -> None:
+    """DependencyDown also while a control record leaves a doubt: it may say who is a victim service provider now."""
+    require_fresh(view)
+    if any(control.in_doubt for control in view.controls()):
+        raise DependencyDown("event log")
+
+
 @dataclass(frozen=True)
 class Organizations:
     """Who the organizations are, and which of them share a client index."""
@@ -44,6 +51,11 @@ class Organizations:
             raise DependencyDown("event log")
         found = [control.organizations[organization] for control in self.view.controls()]
         return any(one.victim_service_provider for one in found)
+
+    def may_share(self, organization: str) -> bool:
+        """Whether all of the control states in force know it, and none as a victim service provider; asked at once."""
+        found = [control.organizations.get(organization) for control in self.view.controls()]
+        return all(one is not None and not one.victim_service_provider for one in found)
 
     async def may_attest(self, organization: str) -> bool:
         """Whether others may rely on what it attests, by all of the control states in force; DependencyDown."""

@@ -58,13 +58,17 @@ async def token(
     verifiers: Verifiers = request.app.state.verifiers
     attempts: Attempts = request.app.state.attempts
     address = await _counted_address(request)
-    if address is not None and not attempts.may_try(client_id, address, verifiers.clock()):
+    if address is not None and not attempts.allow(client_id, address, verifiers.clock()):
         retry = {"Retry-After": str(WINDOW_SECONDS)}
         raise Problem("too-many-attempts", headers=retry, extra={"error": "temporarily_unavailable"})
-    principal = _admin(settings, client_id, client_secret) or await _client(request, client_id, client_secret)
+    is_wrong = False
+    try:
+        principal = _admin(settings, client_id, client_secret) or await _client(request, client_id, client_secret)
+        is_wrong = principal is None
+    finally:
+        if address is not None and not is_wrong:  # also when nobody could say whether it is
+            attempts.forgive(client_id, address)
     if principal is None:
-        if address is not None:
-            attempts.count(client_id, address, verifiers.clock())
         raise Problem("invalid-client", extra={"error": "invalid_client"})
     response.headers["Cache-Control"] = "no-store"
     issued = issue_access_token(principal, settings.assertion_key, verifiers.clock())

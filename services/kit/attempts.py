@@ -25,24 +25,21 @@ class Attempts:
         return len(self._at)
 
     def allow(self, client_id: str, address: str, now: float) -> bool:
-        """Count an attempt; False, and not counted, when there were too many from this address, or so with this id."""
-        if not self.may_try(client_id, address, now):
+        """Count an attempt; False, and not counted, when there were too many from this address, or so with this id.
+
+        Before its secret is looked at: of many at once, none would have been counted yet.
+        """
+        names = _names(client_id, address)
+        if any(
+            len(self._recent(name, now)) >= most for name, most in zip(names, (PER_ADDRESS, PER_CLIENT), strict=True)
+        ):
             return False
-        self.count(client_id, address, now)
-        return True
-
-    def may_try(self, client_id: str, address: str, now: float) -> bool:
-        """Tell whether there were not too many yet; nothing is counted."""
-        limits = zip(_names(client_id, address), (PER_ADDRESS, PER_CLIENT), strict=True)
-        return all(len(self._recent(name, now)) < most for name, most in limits)
-
-    def count(self, client_id: str, address: str, now: float) -> None:
-        """Count an attempt."""
-        for name in _names(client_id, address):
+        for name in names:
             self._at[name] = recent = self._at.pop(name, deque())
             recent.append(now)
         while len(self._at) > MOST_NAMES:
             del self._at[next(iter(self._at))]
+        return True
 
     def forgive(self, client_id: str, address: str) -> None:
         """Take back the attempt that has just succeeded: a whole shift may sign in with one credential."""

@@ -86,20 +86,28 @@ class Creation:
         self._response = response
         self._key = key
         self._route = f"{request.method} {request.scope['route'].path}"
-        self._content = request.url.path.encode() + b"\n" + body
+        self._path = request.url.path.encode()
+        self._body = body
 
     async def __call__(
-        self, caller: Principal, answer: type[M], effect: Effect[M], *, secret: frozenset[str] = frozenset()
+        self,
+        caller: Principal,
+        answer: type[M],
+        effect: Effect[M],
+        *,
+        secret: frozenset[str] = frozenset(),
+        body: bytes | None = None,
     ) -> M:
         """Run `effect` in a transaction and return its answer, or the stored one when this request was done before.
 
-        `secret` names the fields of the answer that are shown once and never stored; they must have a default.
+        `secret` names the fields of the answer that are shown once and never stored; they must have a default. `body`
+        stands for the request's own where that holds what could be guessed from its hash, by who guesses the key too.
         """
         async with self._database.transaction() as session:
             if self._key is None:
                 return await effect(session)
             return await self._once(
-                self._row(caller, self._key), await driver(session), answer, lambda: effect(session), secret
+                self._row(caller, self._key, body), await driver(session), answer, lambda: effect(session), secret
             )
 
     async def directly(self, caller: Principal, answer: type[M], effect: DirectEffect[M]) -> M:
@@ -135,12 +143,13 @@ class Creation:
         stored: dict[str, Any] = found[1]
         return stored
 
-    def _row(self, caller: Principal, key: str) -> Row:
+    def _row(self, caller: Principal, key: str, body: bytes | None = None) -> Row:
+        content = self._path + b"\n" + (self._body if body is None else body)
         return {
             "owner": caller.owner,
             "route": self._route,
             "key_hash": hashlib.sha256(key.encode()).digest(),
-            "request_hash": hmac.digest(key.encode(), self._content, "sha256"),
+            "request_hash": hmac.digest(key.encode(), content, "sha256"),
         }
 
 

@@ -1,15 +1,17 @@
 """Asks a cluster what its own user may do there: two requests that aiokafka has in older versions or with a fault."""
 
 import asyncio
-import time
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    NodeNotReadyError,
     NotCoordinatorError,
     for_code,
 )
@@ -19,11 +21,19 @@ from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from services.kit.rights import Operation, Right
 
-COORDINATOR_WITHIN: Final = 10.0  # seconds; in a new cluster the first group waits until there is a topic for groups
+ANSWERED_WITHIN: Final = 20.0  # seconds; in a new cluster the first group waits until there is a topic for groups
+TRY_WITHIN: Final = 2.0  # seconds
 TRIED_EVERY: Final = 0.1  # seconds
 NOT_THERE: Final = 3
 DENIED: Final = (29, 30)  # a topic, a group: not even whether it exists is said
-NOT_YET: Final = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
+NOT_YET: Final = (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+    KafkaConnectionError,
+    NodeNotReadyError,
+    TimeoutError,
+)
 BITS: Final[dict[Operation, int]] = {
     "read": 3,
     "write": 4,
@@ -35,6 +45,7 @@ BITS: Final[dict[Operation, int]] = {
 """Which bit of an answer stands for which operation: Kafka's AclOperation."""
 
 _TEXT = String("utf-8")
+T = TypeVar("T")
 
 
 class _TopicsAnswer(Response):  # type: ignore[misc]  # aiokafka has no types for us
@@ -110,12 +121,14 @@ async def missing(admin: AIOKafkaAdminClient, rights: Iterable[Right]) -> list[R
     """Return those of the rights, all of the user who is connected, that the cluster does not give.
 
     On a topic that it may not even describe it lacks all; on one that does not exist, none. Where nobody is denied
-    anything, as on one's own machine, none is missing.
+    anything, as on one's own machine, none is missing. TimeoutError if there is no answer.
     """
     asked = list(rights)
-    allowed = {("topic", name): bits for name, bits in (await _of_topics(admin, _names(asked, "topic"))).items()}
-    for group in _names(asked, "group"):
-        allowed["group", group] = await _of_group(admin, group)
+    async with asyncio.timeout(ANSWERED_WITHIN):
+        topics = await _answered(lambda: _of_topics(admin, _names(asked, "topic")))
+        groups = {name: await _answered(partial(_of_group, admin, name)) for name in _names(asked, "group")}
+    allowed = {("topic", name): bits for name, bits in topics.items()}
+    allowed |= {("group", name): bits for name, bits in groups.items()}
     return [right for right in asked if not allowed[right.kind, right.name] & 1 << BITS[right.operation]]
 
 
@@ -129,18 +142,22 @@ async def _of_topics(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[s
 
 
 async def _of_group(admin: AIOKafkaAdminClient, name: str) -> int:
-    until = time.monotonic() + COORDINATOR_WITHIN
+    try:
+        coordinator = await admin.find_coordinator(name)
+    except GroupAuthorizationFailedError:
+        return 0
+    answer = await admin._send_request_to_node(coordinator, _Group(name))  # noqa: SLF001 - as above
+    error, *_, bits = answer.groups[0]
+    return _bits(int(error), int(bits))
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: a broker that was just there may be away, or not know its groups yet."""
     while True:
         try:
-            coordinator = await admin.find_coordinator(name)
-            answer = await admin._send_request_to_node(coordinator, _Group(name))  # noqa: SLF001 - as above
-            error, *_, bits = answer.groups[0]
-            return _bits(int(error), int(bits))
-        except GroupAuthorizationFailedError:
-            return 0
+            async with asyncio.timeout(TRY_WITHIN):
+                return await ask()
         except NOT_YET:
-            if time.monotonic() > until:
-                raise
             await asyncio.sleep(TRIED_EVERY)
 
 

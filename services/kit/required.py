@@ -10,7 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, for_code
 
 from services.kit.broker import quiet_clients
-from services.kit.connecting import Kafka, bootstrap_of, for_client
+from services.kit.connecting import Kafka, are_this_machine, bootstrap_of, for_client
 from services.kit.logs import OperatorError
 from services.kit.permitted import missing
 from services.kit.rights import Right, of_user
@@ -32,14 +32,15 @@ class NotPermittedError(OperatorError):
 
 
 class NotConnectedError(OperatorError):
-    """No broker lets the service in."""
+    """No broker lets the service in, or none may be reached as it would have to be."""
 
 
 async def require_topics(kafka: Kafka, service: str, topics: Mapping[str, Topic] | None = None) -> None:
     """Return if Kafka lets `service` do its work: call before serving, since a client that is denied just waits.
 
     Raises NotPermittedError for a right that it lacks on a topic or a group, TopicsDifferError unless every topic that
-    it reads or writes is as declared, NotConnectedError where no broker lets it in.
+    it reads or writes is as declared, NotConnectedError where no broker lets it in, or one that is not on this machine
+    would be reached in the clear.
 
     By aiokafka, which every service loads anyway and its administration with it: `cluster.check` says the same with a
     client that would be 12 MB of a service that only reads.
@@ -47,7 +48,7 @@ async def require_topics(kafka: Kafka, service: str, topics: Mapping[str, Topic]
     declared = load() if topics is None else topics
     mine = {name: topic for name, topic in declared.items() if service in topic.writers + topic.readers}
     async with _connected(kafka) as admin:
-        if lacking := await missing(admin, of_user(service, declared)):
+        if lacking := await _lacking(admin, of_user(service, declared)):
             raise NotPermittedError(lacking)
         counts = await _partition_counts(admin)
         configs = await _configs(admin, [name for name in mine if name in counts])
@@ -66,6 +67,8 @@ async def _connected(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**for_client(kafka))
     try:
         await _start(admin, kafka)
+        if isinstance(kafka, str):
+            _require_this_machine(admin)
         yield admin
     finally:
         await admin.close()
@@ -86,6 +89,25 @@ async def _start(admin: AIOKafkaAdminClient, kafka: Kafka) -> None:
             await asyncio.sleep(TRIED_EVERY)
         else:
             return
+
+
+def _require_this_machine(admin: AIOKafkaAdminClient) -> None:
+    """Records go where the brokers say that they are, whatever address they were asked at."""
+    told = [f"{broker.host}:{broker.port}" for broker in admin._client.cluster.brokers()]  # noqa: SLF001
+    if elsewhere := sorted(address for address in told if not are_this_machine(address)):
+        raise NotConnectedError(
+            f"The brokers say that they are at {', '.join(elsewhere)}: only brokers on this machine are reached "
+            "without TLS and a user. Set THRESHOLD_KAFKA_PASSWORD, or their advertised.listeners."
+        )
+
+
+async def _lacking(admin: AIOKafkaAdminClient, rights: Sequence[Right]) -> list[Right]:
+    try:
+        return await missing(admin, rights)
+    except TimeoutError as error:
+        raise NotConnectedError(
+            "No broker says what the service may do on its topics and groups: is the cluster up?"
+        ) from error
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:

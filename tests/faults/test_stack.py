@@ -16,7 +16,7 @@ import pytest_asyncio
 from services.consent.asked import LEASE_SECONDS
 from tests.support.answered import answered
 from tests.support.inbox_readers import READERS, Read, reading
-from tests.support.providers import Provider, Providers, found_community, referral
+from tests.support.providers import Provider, Providers, consent, found_community, referral
 from tests.support.receiver import receiving
 from tests.support.revoking import Crowd, Promise
 from tests.support.slow_receiver import SlowReceiver, receiving_slowly
@@ -105,14 +105,24 @@ async def test_a_sender_stopped_past_its_lease_sends_nothing_when_it_goes_on(
     assert late == []
 
 
-async def test_while_kafka_is_down_posts_answer_and_a_revocation_bites(wounded: StackProcess, town: Providers) -> None:
+async def test_while_kafka_is_down_consents_are_taken_nothing_is_sealed_and_a_revocation_bites(
+    wounded: StackProcess, town: Providers
+) -> None:
     outreach, shelter = town.outreach, town.shelter
     [client, *_] = await _consenting(town, 1)
     await outreach.refer(shelter, client)
     await shelter.told(client, "referral.requested")
     with wounded.kafka_down():
-        again = await outreach.call("POST", "referrals", "/referrals", referral(shelter.id, client))
-        assert again.status_code == 201
+        newcomer = await outreach.client()
+        taken = await outreach.call("POST", "consent", "/consents", consent(shelter.id, newcomer))
+        assert (taken.status_code, taken.json()["state"]) == (201, "recorded")
+
+        async def nothing_is_sealed() -> bool:  # as soon as who is a victim service provider is no longer certain
+            answer = await outreach.call("POST", "referrals", "/referrals", referral(shelter.id, client))
+            assert answer.status_code in {201, 503}
+            return answer.status_code == 503
+
+        await wait_until_async(nothing_is_sealed, what="a referral to be refused for now")
         receipt = await _revoke(shelter, client)
         assert receipt["state"] == "recorded"
         replayed = await _replay_last(shelter)

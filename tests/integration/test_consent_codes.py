@@ -6,7 +6,6 @@ import re
 import runpy
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +16,7 @@ from schemas.records import OrganizationChanged
 from services.consent.client_codes import WRONG_CODES
 from services.consent.codes import grouped, heard
 from tests.conftest import Databases
+from tests.support.client_codes import MISSPELLED, WRONG, code_of, link, unknown
 from tests.support.control_records import ANNEX, BYSTANDER, OUTREACH, SAFE_HOUSE, SHELTER
 from tests.support.governance import is_problem
 from tests.support.registry import Registry, assert_names, founded
@@ -24,7 +24,6 @@ from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WRONG = "0000-0000-001"
 AT_ONCE = 7  # guesses at each of two processes: together more than may be wrong, each fewer than it has connections
 
 
@@ -38,24 +37,6 @@ async def registry(postgres: Databases) -> AsyncIterator[Registry]:
 def nobody_has_guessed(registry: Registry) -> None:
     with registry.database() as connection:
         connection.execute("DELETE FROM code_guesses")
-
-
-async def code_of(registry: Registry, client: str, organization: str = OUTREACH) -> str:
-    made = await registry.post(organization, f"/clients/{client}/code")
-    assert made.status_code == 201, made.text
-    assert made.json().keys() == {"code", "expires_at"}
-    assert made.headers["cache-control"] == "no-store"
-    return str(made.json()["code"])
-
-
-async def link(registry: Registry, code: str, organization: str = SHELTER, **more: Any) -> httpx.Response:
-    return await registry.post(organization, "/clients/code-links", {"code": code, **more})
-
-
-async def unknown(registry: Registry, code: str, organization: str = SHELTER) -> bytes:
-    answer = await link(registry, code, organization)
-    is_problem(answer, 404, "unknown-code", "code")
-    return answer.content
 
 
 async def end(registry: Registry, client: str, organization: str) -> httpx.Response:
@@ -115,7 +96,7 @@ async def test_wrong_ended_and_misspelled_codes_are_one_and_the_same(registry: R
     with registry.database() as connection:
         connection.execute("UPDATE client_codes SET expires_at = now() WHERE client_id = %s", [client])
         connection.execute("DELETE FROM client_codes WHERE client_id <> %s", [client])
-    answers = {await unknown(registry, code) for code in (WRONG, expired, ended, "?", "Ñandú", "0" * 40)}
+    answers = {await unknown(registry, code) for code in (WRONG, MISSPELLED, expired, ended, "?", "Ñandú", "0" * 40)}
     assert len(answers) == 1
     for body, field in (
         ({}, "code"),

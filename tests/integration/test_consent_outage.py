@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from services.kit import cluster
@@ -86,6 +87,25 @@ async def test_it_takes_up_where_it_ended(registry: Registry) -> None:
     async with registry.serving():
         await registry.receipt(client, state="effective")
         assert len(await registry.records(client)) == 2
+
+
+async def test_no_public_key_on_an_old_view_or_in_doubt_of_control(registry: Registry) -> None:
+    """Who has just become a victim service provider may not be known as one: its boxes would stand on the log."""
+    client = await registry.client()
+    assert (await registry.public_key(client)).status_code == 200
+    registry.broker.pause()
+    try:
+        await stale(registry)
+        with pytest.raises(DependencyDown):
+            await registry.public_key(client)
+    finally:
+        registry.broker.go_on()
+    await wait_until_async(lambda: registry.view.confirmed_within(2.0), what="the view to be confirmed again")
+    assert (await registry.public_key(client)).status_code == 200
+    planted = await registry.producer.send_and_wait("client-events", b"rubbish", b"control/outreach", 3)
+    await registry.view.reached({3: planted.offset + 1})
+    with pytest.raises(DependencyDown):
+        await registry.public_key(client)
 
 
 async def stale(registry: Registry) -> None:

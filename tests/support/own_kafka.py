@@ -21,9 +21,10 @@ from tests.support.waiting import wait_until, wait_until_async
 
 
 class OwnKafka:
-    """One broker on ports from `base`; its data survives its end."""
+    """One broker on ports from `base`, which says that it is at `advertised`; its data survives its end."""
 
-    def __init__(self, folder: Path, base: int) -> None:
+    def __init__(self, folder: Path, base: int, advertised: str = "127.0.0.1") -> None:
+        self._advertised = advertised
         folder.mkdir(exist_ok=True)
         jars = LocalSettings.from_environment().jars
         self._kafka = Kafka(folder / "kafka", folder / "kafka.log", jars, base + 92, base + 93)
@@ -63,6 +64,9 @@ class OwnKafka:
 
     def _launch(self) -> None:
         program = self._kafka.prepare()
+        written = self._kafka.folder / "server.properties"
+        here, there = (f"advertised.listeners=CLIENT://{host}:" for host in ("127.0.0.1", self._advertised))
+        written.write_text(written.read_text().replace(here, there))
         with program.log.open("ab") as log:
             self._process = subprocess.Popen(
                 program.command, env=dict(program.environment), stdout=log, stderr=log, start_new_session=True
