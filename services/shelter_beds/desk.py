@@ -96,6 +96,12 @@ class Desk:
             raise Problem("no-free-bed")
         return free
 
+    async def keep_discreet(self) -> None:
+        """Let the holds that live tell no beds where the unit does not show its counts, or not any more."""
+        if self.profile.shown != "counts":
+            for hold in await store.live_holds(self.session, self.unit.id):
+                hold.discreet = True
+
     async def take(self, hold: Hold) -> None:
         """Give a hold the beds that it asks for, from now on, and say so; Problem `no-free-bed`.
 

@@ -90,15 +90,18 @@ async def extend(session: AsyncSession, caller: Principal, hold_id: str) -> bodi
     return view(hold, caller.organization)
 
 
-async def refer(session: AsyncSession, caller: Principal, hold_id: str, referral_id: str) -> bodies.HoldView:
+async def refer(
+    session: AsyncSession, caller: Principal, hold_id: str, referral_id: str, key: bytes | None = None
+) -> bodies.HoldView:
     """Say, once, which of its holder's referrals a live hold is for; Problem 404, 409 `hold-ended`, `already-referred`.
 
-    Nothing of it is said on the log: no referral is named there.
+    Nothing of it is said on the log: no referral is named there. `key` tells the form again that it was sent with.
     """
     desk, hold = await _own(session, caller, hold_id)
     if hold.referral_id not in {None, referral_id}:
         raise Problem("already-referred")
-    hold.referral_id = referral_id
+    if hold.referral_id is None:
+        hold.referral_id, hold.referral_key = referral_id, key
     await desk.close()
     return view(hold, caller.organization)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Text
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -68,7 +68,7 @@ class Hold(Table, table=True):
 
     `beds` is how many were asked for; which it has, `bed_ids`, is settled at `placed_at`: at once, or when its shelter
     says yes. Until then it has none. `discreet`: the unit does not show its counts; fewer may have been given then, and
-    its holder is not told which.
+    its holder is not told which. `referral_key` tells the form again that its referral was sent with, if one was.
     """
 
     __tablename__ = "holds"
@@ -82,6 +82,7 @@ class Hold(Table, table=True):
     bed_ids: list[str] = Field(default_factory=list, sa_type=JSONB)
     door_code: str = Field(sa_type=Text)
     referral_id: str | None = Field(default=None, sa_type=Text)
+    referral_key: bytes | None = Field(default=None, sa_type=LargeBinary)
     minutes: int
     state: HoldState = Field(sa_type=Text)
     reason: EndReason | None = Field(default=None, sa_type=Text)

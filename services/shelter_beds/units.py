@@ -74,6 +74,7 @@ async def change(
         _check_confidential(desk.profile, project)
         desk.unit.organization_name = project.organization_name
     desk.unit.profile = desk.profile.model_dump(mode="json")
+    await desk.keep_discreet()
     if before["resets_at"] != desk.unit.profile["resets_at"]:
         desk.unit.last_reset_at = desk.now  # an hour that it had before was none of its own
     if body.beds is not None and body.beds != len(desk.beds):
@@ -141,6 +142,7 @@ async def hide(session: AsyncSession, unit_id: str) -> None:
     if not desk.profile.confidential:  # another process may have done it
         before, desk.profile = desk.unit.profile, desk.profile.hidden()
         desk.unit.profile = desk.profile.model_dump(mode="json")
+        await desk.keep_discreet()
         desk.note("changed", **_changed(before, desk.unit.profile))
     await desk.close()
 

@@ -36,6 +36,13 @@ _ADD_DELIVERIES: Final = (
     "  CAST(%(webhook_ids)s AS text[]), CAST(%(unit_ids)s AS text[]), CAST(%(versions)s AS bigint[]))"
     "  WITH ORDINALITY AS said(id, notice, endpoint_id, webhook_id, unit_id, unit_version, place) ORDER BY place"
 )
+# Whoever is told, or nobody: what an endpoint had before it was disabled may be asked for again when it is not.
+_KNOW: Final = (
+    "INSERT INTO unit_versions AS known (unit_id, version)"
+    " SELECT unit_id, version FROM unnest(CAST(%(unit_ids)s AS text[]), CAST(%(versions)s AS bigint[]))"
+    "  AS said(unit_id, version) ORDER BY unit_id"
+    " ON CONFLICT (unit_id) DO UPDATE SET version = excluded.version WHERE known.version < excluded.version"
+)
 # One on its way is left alone: should it have to be sent again, it is found stale then.
 _SUPERSEDE: Final = (
     "UPDATE deliveries d SET state = 'not_sent'"
@@ -53,6 +60,10 @@ _FORGET: Final = text(
 
 async def add(connection: AsyncConnection, notices: Sequence[Notice], id_key: bytes) -> set[str]:
     """Add what is told; return the ids of the endpoints to which something became due, to be woken after the commit."""
+    units = [each for each in notices if each.unit_id is not None]
+    versions = {"unit_ids": [each.unit_id for each in units], "versions": [each.version for each in units]}
+    if units:
+        await connection.execute(_KNOW, versions)
     endpoints = await (await connection.execute(_ENDPOINTS, _whom(notices))).fetchall()
     told = {
         notice: ids
@@ -64,8 +75,6 @@ async def add(connection: AsyncConnection, notices: Sequence[Notice], id_key: by
     numbers = await _numbers(connection, list(told))
     deliveries = [(numbers[each.id], each, id_) for each, ids in told.items() if each.id in numbers for id_ in ids]
     await connection.execute(_ADD_DELIVERIES, _columns(deliveries, id_key))
-    units = [each for each in told if each.unit_id is not None]
-    versions = {"unit_ids": [each.unit_id for each in units], "versions": [each.version for each in units]}
     await connection.execute(_SUPERSEDE, versions)
     return {endpoint_id for _, _, endpoint_id in deliveries}
 

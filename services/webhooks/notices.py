@@ -21,9 +21,9 @@ _OF_A_HOLD: Final = ("hold_id", "unit_id", "beds", "organization", "holder", "ex
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A message that needs no release: its body can be kept. `is_stale`: a newer one of the same unit takes its place.
+    """A message that needs no release: its body can be kept. `is_stale`: a newer one of the same unit was said since.
 
-    That one is sent to the same endpoint, and says all.
+    That one says all, and an endpoint that was open then is sent it.
     """
 
     type: str

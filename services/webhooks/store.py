@@ -54,9 +54,8 @@ _CLAIM: Final = (
         " SELECT claimed.number, {what}, EXISTS (SELECT 1 FROM deliveries other"
         "   WHERE other.endpoint_id = claimed.endpoint_id AND other.number <> claimed.number"
         "   AND other.state = 'pending' AND other.due_at <= clock_timestamp()) AS more,"
-        "  claimed.unit_id IS NOT NULL AND EXISTS (SELECT 1 FROM deliveries newer"
-        "   WHERE newer.endpoint_id = claimed.endpoint_id AND newer.unit_id = claimed.unit_id"
-        "   AND newer.unit_version > claimed.unit_version) AS is_stale"
+        "  claimed.unit_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM unit_versions known"
+        "   WHERE known.unit_id = claimed.unit_id AND known.version <= claimed.unit_version) AS is_stale"
         " FROM claimed {joined}"
     )
     .replace("{what}", _WHAT)

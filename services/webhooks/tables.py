@@ -72,6 +72,15 @@ class Notice(Table, table=True):
     created_at: datetime = Field(sa_type=WITH_ZONE)
 
 
+class UnitVersion(Table, table=True):
+    """The newest version of a unit that was said, whoever was told of it: an older one is not sent any more."""
+
+    __tablename__ = "unit_versions"
+
+    unit_id: str = Field(primary_key=True, sa_type=Text)
+    version: int = Field(sa_type=BigInteger)
+
+
 class Delivery(Table, table=True):
     """A decision or a notice on its way to one endpoint; the columns from `state` on are model.Delivery.
 

@@ -51,7 +51,9 @@ async def test_a_unit_of_a_project_that_becomes_confidential_is_hidden_by_nobody
         "changed", None, None, None,
     )  # fmt: skip
     assert changed["details"] == {"confidential": True, "shown": "yes_no", "hold_policy": "request"}
-    assert (await shelter.get(OUTREACH, f"/holds/{hold['id']}")).json()["state"] == "placed"
+    seen = (await shelter.get(OUTREACH, f"/holds/{hold['id']}")).json()
+    assert (seen["state"], seen["beds"], seen["bed_ids"]) == ("placed", 2, [])
+    assert len((await shelter.get(SHELTER, f"/holds/{hold['id']}")).json()["bed_ids"]) == 2
     assert await shelter.counts(unit) == (1, 2, 0, 0)
     assert (await shelter.said_of(other))[-1].area == "Elm"
 
@@ -68,6 +70,15 @@ async def test_nothing_is_shown_again_by_itself(shelter: Shelter) -> None:
     is_problem(await shelter.patch(SHELTER, f"/units/{unit}", confidential=False), 422, "invalid-body", "confidential")
     assert (await shelter.patch(None, f"/units/{unit}", confidential=False)).status_code == 200
     assert (await shelter.said_of(unit))[-1].area == PLACE["area"]
+
+
+async def test_which_beds_a_hold_has_is_not_told_from_when_its_shelter_hides_them(shelter: Shelter) -> None:
+    unit = await shelter.unit(3)
+    hold = await shelter.hold(unit, beds=2)
+    assert len(hold["bed_ids"]) == 2
+    assert (await shelter.patch(SHELTER, f"/units/{unit}", shown="yes_no", hold_policy="request")).status_code == 200
+    assert (await shelter.get(OUTREACH, f"/holds/{hold['id']}")).json()["bed_ids"] == []
+    assert shelter.sql("SELECT discreet FROM holds WHERE id = %s", hold["id"]) == [(True,)]
 
 
 async def test_a_unit_without_a_phone_is_hidden_too_and_its_shelter_goes_on_working(shelter: Shelter) -> None:

@@ -155,6 +155,67 @@ async def test_whoever_extends_a_hold_keeps_what_they_typed(board: Board, naviga
         assert not re.search(r'id="next" data-state', answer.text), "then its script may take the form away"
 
 
+async def test_whom_a_hold_with_a_referral_is_not_for_is_not_dropped_in_silence(
+    board: Board, navigator: Browser
+) -> None:
+    _, address = await held(board, navigator)
+    sent = await navigator.post(f"{address}/refer", **REFERRED, once="the first press")
+    assert sent.headers["location"] == address
+    before = len(board.others.referred)
+    for path in ("refer", "extension"):
+        again = await navigator.post(f"{address}/{path}", **REFERRED, once="the first press")
+        assert "already for another referral" not in again.text, "the same press is no second one"
+        assert 'value="Canary-Rosa"' not in again.text
+    other = await navigator.post(f"{address}/refer", **REFERRED | {"first_name": "Canary-Ruth"})
+    assert (other.status_code, "already for another referral" in other.text) == (409, True)
+    kept = await navigator.post(f"{address}/extension", **REFERRED | {"first_name": "Canary-Ruth"})
+    for page in (other, kept):
+        assert 'value="Canary-Ruth"' in page.text
+        assert "What the shelter has" in page.text, "of the one that was sent"
+    assert len(board.others.referred) == before
+
+
+async def test_a_size_that_no_household_has_is_refused_like_any_other(board: Board, navigator: Browser) -> None:
+    unit, address = await held(board, navigator)
+    for size in ("9" * 20, "9" * 5000):
+        await navigator.post(f"{address}/refer", **REFERRED | {"household_size": size}, once=f"{unit}{len(size)}")
+        assert board.others.referred[-1]["need"]["household_size"] == size, (
+            "what is no number of people is left as it is"
+        )
+        placed = await navigator.post(f"/board/units/{unit}/hold", beds=size, minutes=size)
+        assert placed.status_code == 422
+        assert (await navigator.get(f"/board/units/{unit}/hold", beds=size)).status_code == 200
+        assert (await navigator.get("/board", beds=size, age=size, project_type=size)).status_code == 200
+        _, address = await held(board, navigator)
+
+
+async def test_a_form_of_no_hold_that_is_too_old_says_so(board: Board, navigator: Browser) -> None:
+    unit = await board.shelter.unit(1)
+    old = await navigator.http.post(f"/board/units/{unit}/hold", data={"csrf": "of another session"} | REFERRED)
+    assert (old.status_code, "Go back, load it again" in old.text) == (403, True)
+
+
+async def test_where_a_confidential_unit_is_nobody_learns_by_asking(board: Board, navigator: Browser) -> None:
+    """A referral names its unit's project to whoever sent it."""
+    hidden = {"confidential": True, "shown": "yes_no", "phone": "555 0100"}
+    unit, address = await held(board, navigator, **hidden)
+    assert "Send the referral" not in (await navigator.get(address)).text
+    before = len(board.others.referred)
+    early = await navigator.post(f"{address}/refer", **REFERRED, once=unit)
+    assert (early.status_code, "has not answered yet, so nothing was sent" in early.text) == (409, True)
+    assert 'value="Canary-Rosa"' in early.text
+    assert len(board.others.referred) == before
+    hold = {"id": address.rsplit("/", 1)[1]}
+    assert (await board.shelter.answer(hold, accept=True)).status_code == 200
+    assert "Send the referral" in (await navigator.get(address)).text
+    assert (await navigator.post(f"{address}/refer", **REFERRED, once=unit)).headers["location"] == address
+    _, address = await held(board, navigator, **hidden)
+    await navigator.post(f"{address}/cancel")
+    assert (await navigator.post(f"{address}/refer", **REFERRED)).status_code == 409, "nor after it ended"
+    _, known = await held(board, navigator, hold_policy="request")
+    assert "Send the referral" in (await navigator.get(known)).text
+
+
 async def test_what_was_typed_stays_though_the_hold_has_ended(board: Board, navigator: Browser) -> None:
     _, address = await held(board, navigator)
     await navigator.post(f"{address}/cancel")
@@ -190,3 +251,21 @@ async def test_a_hold_s_page_needs_governance_neither_often_nor_at_all(board: Bo
         assert "has no contact yet" in (await navigator.get(address)).text
         others.contacts = CONTACTS
         assert "Night team" in (await navigator.get(address)).text, "who has none adds one, and looks again"
+
+
+async def test_contacts_are_asked_for_once_and_kept_when_governance_refuses(board: Board, navigator: Browser) -> None:
+    _, address = await held(board, navigator)
+    state, others = board.shelter.app.state, board.others
+    state.contacts = Contacts(others.clock)
+    await board.settled()
+    before = others.unanswered
+    others.hung.add("governance")
+    await asyncio.gather(*(navigator.http.get(address) for _ in range(5)))
+    others.hung.clear()
+    assert others.unanswered == before + 1, "nobody asks beside whoever waits for the answer"
+    state.contacts = Contacts(others.clock)
+    assert "Night team" in (await navigator.get(address)).text
+    with later(board, FRESH_SECONDS):
+        others.refusing_contacts = Problem("insufficient-scope")
+        assert "Night team" in (await navigator.get(address)).text
+        others.refusing_contacts = None

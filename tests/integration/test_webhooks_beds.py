@@ -1,75 +1,21 @@
 """What is told of beds: signed like everything else, to those it concerns, and of each unit only the newest."""
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 import pytest_asyncio
 
 from schemas import beds
-from services.kit.auth import Scope
 from services.kit.keys import random_id
 from services.webhooks import notice_rows
 from tests.conftest import Databases
-from tests.contracts.bed_examples import unit
 from tests.support.hooked import Endpoint, Hooked, hooked
+from tests.support.told_beds import Beds
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-READER = (Scope.WEBHOOKS_MANAGE, Scope.BEDS_READ)
 UNIT, HOLD = "unit.availability", "hold.placed"
-
-
-class Beds:
-    """What shelter_beds says on the log, for two new organizations."""
-
-    def __init__(self, town: Hooked) -> None:
-        self.town = town
-        self.shelter, self.holder, self.unit_id = f"shelter-{random_id()}", f"outreach-{random_id()}", random_id()
-
-    async def endpoint(self, organization: str, *types: str) -> Endpoint:
-        desk = self.town.receiver.desk(random_id())
-        headers = self.town.headers(organization, *READER)
-        body = {"url": desk.url, "types": types}
-        made = (await self.town.call(organization, "POST", "/endpoints", body, headers=headers)).json()
-        return Endpoint(organization, made["id"], made["secret"], desk)
-
-    async def availability(self, version: int, **said: Any) -> beds.UnitAvailability:
-        event = beds.UnitAvailability(**_context(), data=unit(unit_id=self.unit_id, version=version, **said))
-        await self._write("bed-availability", self.unit_id, event)
-        return event
-
-    async def step(self, kind: type[beds.HoldEvent], bed_ids: Sequence[str], **said: Any) -> list[beds.HoldEvent]:
-        """A step of one hold, as it is said: a record for each of its beds, in whatever partition."""
-        hold_id = random_id()
-        parties = {"organization": self.shelter, "holder": self.holder, "unit_id": self.unit_id}
-        events = [
-            kind(
-                **_context(),
-                data=beds.Hold(hold_id=hold_id, bed_id=bed_id, bed_ids=tuple(bed_ids), order=1, **parties | said),
-            )
-            for bed_id in bed_ids
-        ]
-        for event in events:
-            await self._write("bed-holds", event.data.bed_id or "", event)
-        return events
-
-    async def asked(self, kind: type[beds.HoldEvent], hold_id: str, **said: Any) -> beds.HoldEvent:
-        """A step of a request, as it is said: once, for it has no bed."""
-        parties = {"organization": self.shelter, "holder": self.holder, "unit_id": self.unit_id}
-        event = kind(**_context(), data=beds.Hold(hold_id=hold_id, beds=3, **parties | said))
-        await self._write("bed-holds", self.unit_id, event)
-        return event
-
-    async def _write(self, topic: str, key: str, event: beds.BedEvent) -> None:
-        await self.town.producer.send_and_wait(topic, msgspec.json.encode(event), key.encode())
-
-
-def _context() -> dict[str, Any]:
-    time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"id": random_id(), "source": "/shelter_beds", "time": time, "specversion": "1.0"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -137,7 +83,7 @@ async def test_a_request_is_told_once_to_both_and_so_is_its_end(town: Hooked, sa
     for endpoint in (shelter, holder):
         (received,) = await endpoint.desk.wait()
         assert (received.body["type"], received.verified(endpoint.secret)["data"]) == ("hold.requested", expected)
-    await said._write("bed-holds", said.unit_id, event)  # a relay may send it again
+    await said.write("bed-holds", said.unit_id, event)  # a relay may send it again
     await said.asked(beds.HoldReleased, hold_id, reason="refused", discreet=True)
     for endpoint in (shelter, holder):
         _, released = await endpoint.desk.wait(2)
@@ -198,13 +144,34 @@ async def test_a_late_copy_and_a_replay_of_older_numbers_are_not_sent(town: Hook
     old = await town.delivery(endpoint, "delivered")
     await said.availability(2)
     await endpoint.desk.wait(2)
-    await said._write("bed-availability", said.unit_id, first)  # the very same record once more
+    await said.write("bed-availability", said.unit_id, first)  # the very same record once more
     await Beds(town).availability(3)
     await endpoint.desk.wait(3)
     await said.availability(1)  # another of an older version
     assert (await town.call("far-away", "POST", f"/deliveries/{old['id']}/replay")).status_code == 202
     await town.wait_states(endpoint, "not_sent", "delivered", "delivered", "not_sent")
     assert [each.data["version"] for each in endpoint.desk.received] == [1, 2, 3]
+
+
+async def test_an_older_place_is_not_sent_though_nobody_was_told_the_newer(town: Hooked, said: Beds) -> None:
+    """A unit was hidden while the only endpoint that had its place was disabled."""
+    endpoint = await said.endpoint("far-away", UNIT)
+    await said.availability(1)
+    old = await town.delivery(endpoint, "delivered")
+    town.do("UPDATE endpoints SET enabled = false")
+    await said.availability(2, confidential=True)
+    await said.wait_read()
+    await town.call("far-away", "PATCH", f"/endpoints/{endpoint.id}", {"enabled": True})
+    assert (await town.call("far-away", "POST", f"/deliveries/{old['id']}/replay")).status_code == 202
+    await town.wait_states(endpoint, "not_sent")
+    await said.availability(1)  # nor is a late copy's
+    await town.wait_states(endpoint, "not_sent", "not_sent")
+    await said.availability(3)
+    assert [each.data["version"] for each in await endpoint.desk.wait(2)] == [1, 3]
+    town.do("DELETE FROM unit_versions")  # as after the upgrade that began to keep them
+    newest = await town.delivery(endpoint, "delivered")
+    await town.call("far-away", "POST", f"/deliveries/{newest['id']}/replay")
+    await town.wait_states(endpoint, "not_sent", "not_sent", "not_sent")
 
 
 async def test_it_is_told_while_the_custodian_is_away_and_the_log_hears_of_releases_alone(

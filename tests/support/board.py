@@ -48,6 +48,7 @@ class Others:
     unanswered: int = 0
     contacts: list[dict[str, Any]] = field(default_factory=lambda: CONTACTS)
     contacts_asked: int = 0
+    refusing_contacts: Problem | None = None
     secrets: dict[tuple[str, str], Principal] = field(default_factory=dict)
     asked: int = 0
     referred: list[dict[str, Any]] = field(default_factory=list)
@@ -90,6 +91,8 @@ class Others:
         @router.get("/organizations/{organization_id}")
         async def organization(organization_id: str, caller: Annotated[Principal, requires()]) -> dict[str, Any]:
             self.contacts_asked += 1
+            if self.refusing_contacts:
+                raise self.refusing_contacts
             return {
                 "id": organization_id,
                 "contacts": self.contacts if caller.organization == organization_id else None,

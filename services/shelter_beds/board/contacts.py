@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from fastapi import Request
@@ -31,13 +32,12 @@ class Contacts:
         """Return the contacts of a visitor's organization; None while governance is away and has told none before."""
         organization = visitor.session.organization
         if self._clock() >= self._ask_again_at.get(organization, 0.0):
-            kept = AWAY_SECONDS
-            try:
+            self._ask_again_at[organization] = self._clock() + AWAY_SECONDS  # nobody asks beside whoever asks now
+            with suppress(DependencyDown, TimeoutError):
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     answer = await asking.call(request, visitor, "governance", "GET", f"/organizations/{organization}")
-                self._known[organization] = (answer.json().get("contacts") or []) if answer.is_success else []
-                kept = FRESH_SECONDS if self._known[organization] else 0  # who has none adds one now
-            except (DependencyDown, TimeoutError):
-                pass
-            self._ask_again_at[organization] = self._clock() + kept
+                if answer.is_success:
+                    found = self._known[organization] = answer.json().get("contacts") or []
+                    kept = FRESH_SECONDS if found else 0  # who has none adds one now
+                    self._ask_again_at[organization] = self._clock() + kept
         return self._known.get(organization)

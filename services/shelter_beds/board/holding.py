@@ -86,6 +86,14 @@ async def own(request: Request, hold_id: str, visitor: Visitor) -> tuple[Hold, U
         return hold, await store.unit(session, hold.unit_id)
 
 
+def may_be_told(hold: Hold, unit: Unit) -> bool:
+    """Whether the holder may learn where a hold is, as whoever refers somebody there does: its project.
+
+    Of a confidential unit not by asking for a bed, before it said yes.
+    """
+    return hold.placed_at is not None or not unit.profile["confidential"]
+
+
 async def shown(
     request: Request,
     hold_id: str,
@@ -99,7 +107,10 @@ async def shown(
     sessions: CookieSessions = request.app.state.sessions
     contacts: Contacts = request.app.state.contacts
     is_live = hold.state in LIVE and hold.expires_at > datetime.fromtimestamp(sessions.clock(), UTC)
-    asks = hold.referral_id is None and visitor.may(Scope.REFERRALS_WRITE) and (is_live or sheet is not None)
+    if sheet is not None and hold.referral_id is not None and hold.referral_key == sheet.key:
+        sheet = None  # what was typed is with the shelter
+    may_ask = hold.referral_id is None and is_live and may_be_told(hold, unit)
+    asks = visitor.may(Scope.REFERRALS_WRITE) and (may_ask or sheet is not None)
     return pages.render(
         request,
         "hold.html",

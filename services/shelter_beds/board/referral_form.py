@@ -1,5 +1,6 @@
 """The form of a referral on a hold's page, and what was typed into it: that is in the answer, and nowhere else."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,6 +32,11 @@ class Sheet:
         """The form before anything is typed."""
         return cls(dict.fromkeys(FIELDS, "") | {"household_size": str(beds)}, random_id())
 
+    @property
+    def key(self) -> bytes:
+        """What a hold keeps of `once`: enough to know the form again, however often it is sent."""
+        return hashlib.sha256(self.once.encode()).digest()
+
 
 async def sent(request: Request) -> Sheet | None:
     """Return what was typed into the form; None for a request that does not send it."""
@@ -41,7 +47,7 @@ async def sent(request: Request) -> Sheet | None:
 
 
 class KeepingRoute(pages.PageRoute):
-    """A page's route that gives back what was typed when it could not even look at it.
+    """A page's route that gives back what was typed for a hold when it could not even look at it.
 
     It is shown, and one press sends it: so nobody refers what another page has filled in unseen.
     """
@@ -50,15 +56,16 @@ class KeepingRoute(pages.PageRoute):
         """Say a problem, and keep the form if there is one."""
         sessions: CookieSessions = request.app.state.sessions
         session = sessions.opened(request)
+        hold_id = request.path_params.get("hold_id")
         sheet = await sent(request) if request.method == "POST" and problem.name in PASSING else None
-        if session is None or sheet is None:
+        if session is None or sheet is None or hold_id is None:
             return await super().failed(request, problem)
         return pages.render(
             request,
             "refer_again.html",
             Visitor(session),
             problem.type.status,
-            hold_id=request.path_params["hold_id"],
+            hold_id=hold_id,
             problem=problem.name,
             sheet=sheet,
         )

@@ -56,15 +56,18 @@ async def refer(request: Request, hold_id: str, visitor: Referrer) -> Response:
     if sheet is None:
         raise invalid_body("client_id", "must be there, as our page sends it")
     hold, unit = await holding.own(request, hold_id, visitor)
-    if hold.referral_id is not None:
+    if hold.referral_id is not None and hold.referral_key == sheet.key:
         return pages.to(f"/board/holds/{hold_id}")
     words = language.catalogue(language.chosen(request))
+    refused = _refused(hold, unit, words)
+    if refused:
+        return await holding.shown(request, hold_id, visitor, {}, 409, replace(sheet, faults={"": refused}))
     try:
         answer = await asking.call(
             request, visitor, "referrals", "POST", "/referrals", body=_body(hold, unit, sheet.typed), key=sheet.once
         )
         if answer.is_success:
-            return pages.to(await _ended(request, visitor, hold_id, str(answer.json()["id"])))
+            return pages.to(await _ended(request, visitor, hold_id, str(answer.json()["id"]), sheet.key))
     except (DependencyDown, *Database.away):
         sheet, status = replace(sheet, faults={"": words("refer.unknown")}), 503
     else:
@@ -84,12 +87,19 @@ async def show_referral(request: Request, referral_id: str, visitor: Originator)
     return pages.render(request, "referral.html", visitor, crossing=found, zone=UTC)
 
 
-async def _ended(request: Request, visitor: Visitor, hold_id: str, referral_id: str) -> str:
+def _refused(hold: Hold, unit: Unit, words: language.Catalogue) -> str | None:
+    """Say why nobody is referred from a hold, if so; nothing is sent then."""
+    if hold.referral_id is not None:
+        return words("problem.already-referred")
+    return None if holding.may_be_told(hold, unit) else words("refer.unanswered")
+
+
+async def _ended(request: Request, visitor: Visitor, hold_id: str, referral_id: str, key: bytes) -> str:
     """Let a hold be for its referral; returns the address of the page to show."""
     database: Database = request.app.state.database
     try:
         async with database.transaction() as session:
-            await holds.refer(session, visitor.principal, hold_id, referral_id)
+            await holds.refer(session, visitor.principal, hold_id, referral_id, key)
     except Problem:  # the hold has ended meanwhile: the referral stands by itself
         return f"/board/referrals/{quote(referral_id)}"
     return f"/board/holds/{hold_id}"
@@ -111,7 +121,7 @@ def _body(hold: Hold, unit: Unit, typed: Mapping[str, str]) -> dict[str, Any]:
         "purpose": PURPOSE,
         "need": {
             "household_type": unit.profile["household_type"],
-            "household_size": int(size) if size.isascii() and size.isdigit() else size,
+            "household_size": int(size) if size.isascii() and size.isdigit() and len(size) < 4 else size,
             "beds": hold.bed_count,
             **{name: True for name in ("accessible", "pets") if typed[name]},
         },
