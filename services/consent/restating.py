@@ -13,6 +13,7 @@ from policy import canonical
 from schemas.events import ClientConsents, ConsentRestatedData
 from schemas.records import ConsentRestated
 from services.consent.clients import read_consents
+from services.consent.lost import lacks
 from services.consent.model import SOURCE, UNSIGNED, microseconds, rfc3339
 from services.consent.organizations import CONFIRMED_WITHIN
 from services.consent.store import TOPIC
@@ -82,7 +83,7 @@ class Restating:
         due = (one for one in in_doubt if self._tried.get(one, before) <= before)
         return list(islice((one for one in due if self._why[one] != "unknown-client"), AT_ONCE))
 
-    async def _restate(self, client_id: str, mark: int) -> Why:
+    async def _restate(self, client_id: str, said: ClientConsents) -> Why:
         """Put the client's complete state into the outbox, unless that was done a moment ago.
 
         Under the row's lock: what narrows or widens is in the state, or comes after it with a higher order.
@@ -95,11 +96,12 @@ class Restating:
             if row is None:
                 return "unknown-client"
             last_order, state, restated_at, now, waits = row
-            if mark > last_order:  # the log has what our tables have lost: we would take it back
+            held = read_consents(state)
+            if said.mark > last_order or lacks(held, said):  # the log has what our tables have lost: we would undo it
                 return "behind-the-log"
             if waits or (restated_at is not None and now - restated_at < AT_MOST_EVERY):
                 return "restating"
-            order, held = max(last_order + 1, microseconds(now)), read_consents(state)
+            order = max(last_order + 1, microseconds(now))
             body = canonical.encode(restatement(client_id, order, held, now))
             if len(body) + ROOM_FOR_SIGNING > topics.load()[TOPIC].max_message_bytes:
                 return "too-large"  # in the outbox it would keep back what the client says next

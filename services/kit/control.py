@@ -58,9 +58,9 @@ class ControlView:
         """The control state of each partition, in their order."""
         return [each.control for each in self._partitions]
 
-    def clients_in_doubt(self) -> dict[str, int]:
-        """Each client in doubt, with the highest order of its consents that counted on the log."""
-        return {client_id: mark for each in self._partitions for client_id, mark in each.clients.items()}
+    def clients_in_doubt(self) -> dict[str, ClientConsents]:
+        """Each client in doubt, with what counted of its consents on the log, but for its grants."""
+        return {client_id: said for each in self._partitions for client_id, said in each.clients.items()}
 
     def confirmed_within(self, seconds: float) -> bool:
         """Whether everything on the log `seconds` ago has been read."""

@@ -12,14 +12,16 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from policy import canonical
 from policy.murmur2 import partition_of
 from policy.parse import TYPES, Refused, parse
 from policy.state import PartitionState
 from policy.step import Fold
-from schemas.events import ClientConsents
+from schemas.events import ClientConsents, HeldConsent, HeldRevocation
 from schemas.records import ConsentRestated, ConsentRevoked
 from services.consent import restating
 from services.consent.clients import read_consents
+from services.consent.lost import with_what_narrows
 from services.consent.restating import WHYS, Restating
 from services.kit.broker import read_all
 from services.kit.database import Database
@@ -38,6 +40,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def registry(postgres: Databases) -> AsyncIterator[Registry]:
     async with founded(postgres) as found:
         yield found
+
+
+Narrowings = tuple[HeldConsent | HeldRevocation, ...]
+
+
+def narrowings_of(held: ClientConsents) -> Narrowings:
+    return (*held.refusals, *held.exclusions, *held.revocations)
 
 
 class Watched:
@@ -78,6 +87,29 @@ class Watched:
             row = connection.execute("SELECT consents FROM clients WHERE id = %s", [self.id]).fetchone()
         assert row
         return read_consents(row[0])
+
+    def row(self) -> tuple[Any, ...]:
+        """What a backup would have of the client."""
+        with self.registry.database() as connection:
+            found = connection.execute("SELECT last_order, consents FROM clients WHERE id = %s", [self.id]).fetchone()
+        assert found
+        return found
+
+    def put_back(self, row: tuple[Any, ...], lost: str = "") -> None:
+        """Restore it, without the row of what was said since."""
+        with self.registry.database() as connection, connection.transaction():
+            connection.execute("UPDATE clients SET last_order = %s, consents = %s WHERE id = %s", [*row, self.id])
+            connection.execute("DELETE FROM consents WHERE id = %s", [lost])
+            connection.execute("DELETE FROM revocations WHERE id = %s", [lost])
+
+    async def narrowings(self, count: int) -> Narrowings:
+        """Wait until the log has so many things that narrow."""
+
+        async def there() -> Narrowings | None:
+            found = narrowings_of(await self.by_the_log())
+            return found if len(found) == count else None
+
+        return await wait_until_async(there, what=f"{count} narrowings")
 
     @contextmanager
     def kept_as_it_is(self) -> Iterator[None]:
@@ -191,6 +223,28 @@ async def test_what_the_tables_do_not_have_is_not_restated_but_paged(registry: R
     with registry.database() as connection:
         connection.execute("UPDATE clients SET last_order = last_order + 1 WHERE id = %s", [client.id])
     await client.restated()
+
+
+@pytest.mark.parametrize("narrowing", ["revoke", "refuse", "exclude"])
+async def test_what_was_narrowed_and_lost_stays_so_though_more_was_said_since(
+    registry: Registry, narrowing: str
+) -> None:
+    """A database of before it is restored, and what is said next has an order above it: the highest tells nothing."""
+    client, grant = await consenting(registry)
+    before = client.row()
+    said = await (registry.revoke(client.id) if narrowing == "revoke" else registry.narrow(client.id, narrowing))
+    lost = await client.narrowings(1)
+    client.put_back(before, said["id"])
+    await registry.narrow(client.id, "refuse", categories=["household"])
+    await client.narrowings(2)
+    await client.plant(truncated(client.id, grant))
+    await wait_until_async(lambda: _count("consent", "behind-the-log") == 1, what="it to be counted")
+    assert await client.values(ConsentRestated) == []
+    log, (last_order, _) = await client.by_the_log(), client.row()
+    client.put_back((last_order, canonical.encode(with_what_narrows(client.by_the_tables(), log))))
+    after = await client.restated()
+    assert set(lost) < set(narrowings_of(after))
+    assert len(after.grants) == 1, "and nothing but that is undone"
 
 
 async def test_what_the_log_would_not_take_is_not_kept_for_it(

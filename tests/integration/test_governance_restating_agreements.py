@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -74,6 +75,34 @@ async def test_tables_that_have_lost_a_departure_restate_nothing(house: House) -
     assert (await house.control()).in_doubt
     _gone(house, made, MORE_PARTIES[1], MORE_PARTIES[2])
     await house.restated()
+
+
+async def test_tables_that_have_lost_a_suspension_restate_nothing_though_more_was_said_since(house: House) -> None:
+    made = await house.agreed(MORE_PARTIES)
+    before = _row(house, made)
+    await house.post(f"/agreements/{made}/suspension", {}, PARTIES[0], wait=0)
+    await house.said("agreement.suspended")
+    lost = _row(house, made)
+    _put_back(house, made, before)
+    await house.post(f"/agreements/{made}/departure", {}, MORE_PARTIES[2], wait=0)
+    await house.said("agreement.left")
+    await house.plant("control/rubbish", b"rubbish")
+    await wait_until_async(lambda: counted("behind-the-log") == 1, what="it to be counted")
+    assert (await house.control()).in_doubt
+    _put_back(house, made, (lost[0], _row(house, made)[1]))
+    assert made not in (await house.restated()).agreements
+
+
+def _row(house: House, agreement: str) -> tuple[Any, ...]:
+    with house.database() as connection:
+        found = connection.execute("SELECT step, last_order FROM agreements WHERE id = %s", [agreement]).fetchone()
+    assert found
+    return found
+
+
+def _put_back(house: House, agreement: str, row: tuple[Any, ...]) -> None:
+    with house.database() as connection:
+        connection.execute("UPDATE agreements SET step = %s, last_order = %s WHERE id = %s", [*row, agreement])
 
 
 def _gone(house: House, agreement: str, before: str, after: str) -> None:
