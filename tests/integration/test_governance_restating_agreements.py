@@ -10,7 +10,7 @@ import pytest_asyncio
 from services.governance import restating
 from tests.conftest import Databases
 from tests.support.doubted import MORE_PARTIES, PARTIES, House, counted, opened
-from tests.support.log import decode_event
+from tests.support.log import PARTITIONS, decode_event
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,6 +91,43 @@ async def test_tables_that_have_lost_a_suspension_restate_nothing_though_more_wa
     assert (await house.control()).in_doubt
     _put_back(house, made, (lost[0], _row(house, made)[1]))
     assert made not in (await house.restated()).agreements
+
+
+async def test_what_is_said_after_a_restatement_stands_after_it_on_the_log_whatever_holds_it_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a damaged suspension would leave a doubt, which the older restatement then ends without it."""
+    made = await house.agreed()
+    with house.database() as connection:
+        connection.execute(_HELD_UP)
+    await house.plant("control/rubbish", b"rubbish")
+    await wait_until_async(lambda: _waiting(house, "control/restated"), what="the restatement to be held up")
+    monkeypatch.setattr(restating, "AT_MOST_EVERY", timedelta(minutes=1))  # the one is enough
+    await house.post(f"/agreements/{made}/suspension", {}, PARTIES[0], wait=0)
+    assert made in (await house.control()).agreements
+    with house.database() as connection:
+        connection.execute("DROP TRIGGER held_up ON outbox")
+        connection.execute("UPDATE outbox SET parked_reason = NULL")
+        connection.execute("NOTIFY outbox")
+    await wait_until_async(lambda: not _waiting(house), what="all to be sent")
+    for partition in range(PARTITIONS):
+        *_, restated, suspended = [one.value or b"" for one in await house.records(partition)]
+        assert restated.endswith(b'"control.restated"}')
+        assert suspended.endswith(b'"agreement.suspended"}')
+
+
+_HELD_UP = """
+CREATE OR REPLACE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN NEW.parked_reason = 'held up'; RETURN NEW; END $$;
+CREATE TRIGGER held_up BEFORE INSERT ON outbox FOR EACH ROW
+WHEN (NEW.key = 'control/restated'::bytea) EXECUTE FUNCTION held_up()
+"""
+
+
+def _waiting(house: House, key: str = "") -> bool:
+    with house.database() as connection:
+        query = "SELECT FROM outbox WHERE starts_with(convert_from(key, 'UTF8'), %s)"
+        return connection.execute(query, [key]).fetchone() is not None
 
 
 def _row(house: House, agreement: str) -> tuple[Any, ...]:
