@@ -40,6 +40,11 @@ class Doubts:
             self._note(name)
         return of_control
 
+    def forget(self, client_id: str) -> None:
+        """Let go of a client in doubt, and of what was said."""
+        if self.clients.pop(client_id, None) is not None:
+            self._fold.state.consents.pop(client_id)
+
     def _note(self, client_id: str) -> None:
         held = self._fold.state.consents_of(client_id)
         if held is NONE:
