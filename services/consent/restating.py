@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Final, Literal
 
 from msgspec.structs import replace
+from psycopg.errors import LockNotAvailable
 
 from policy import canonical
 from schemas.events import ClientConsents, ConsentRestatedData
 from schemas.records import ConsentRestated
 from services.consent.clients import read_consents
+from services.consent.lost import lacks
 from services.consent.model import SOURCE, UNSIGNED, microseconds, rfc3339
 from services.consent.organizations import CONFIRMED_WITHIN
 from services.consent.store import TOPIC
@@ -26,6 +28,7 @@ from services.kit.signing import ROOM_FOR_SIGNING
 LOOK_EVERY: Final = 0.1  # seconds
 AT_ONCE: Final = 100  # clients between two looks
 TRY_AGAIN_AFTER: Final = 2.0  # seconds
+AT_MOST_UNKNOWN: Final = 1000  # of whom one is told that they are no clients; further ones are forgotten at once
 AT_MOST_EVERY: Final = timedelta(seconds=10)
 """For one client, by all processes: whoever writes rubbish to the log makes no flood of ours."""
 
@@ -54,6 +57,7 @@ class Restating:
         self._view = view
         self._lasting = lasting
         self._why: dict[str, Why] = {}
+        self._unknown: dict[str, Why] = {}
         self._tried: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -70,19 +74,33 @@ class Restating:
         if self._view.confirmed_within(CONFIRMED_WITHIN):
             try:
                 for client_id in self._due(in_doubt):
-                    self._tried[client_id] = time.monotonic()
-                    self._why[client_id] = await self._restate(client_id, in_doubt[client_id])
+                    await self._try(client_id, in_doubt[client_id])
             except self._database.away as error:
                 logs.get().warning("clients in doubt wait for the database", **logs.describe(error))
-        self._lasting.look(self._why)
+        self._lasting.look(self._why | self._unknown)
 
     def _due(self, in_doubt: Iterable[str]) -> list[str]:
-        """Whom to try now. A client's row is older than all its records: who is unknown stays so."""
         before = time.monotonic() - TRY_AGAIN_AFTER
-        due = (one for one in in_doubt if self._tried.get(one, before) <= before)
-        return list(islice((one for one in due if self._why[one] != "unknown-client"), AT_ONCE))
+        return list(islice((one for one in in_doubt if self._tried.get(one, before) <= before), AT_ONCE))
 
-    async def _restate(self, client_id: str, mark: int) -> Why:
+    async def _try(self, client_id: str, said: ClientConsents) -> None:
+        """Restate one; who holds its row for long holds up nobody else."""
+        self._tried[client_id] = time.monotonic()
+        try:
+            self._why[client_id] = await self._restate(client_id, said)
+        except LockNotAvailable:
+            return
+        if self._why[client_id] == "unknown-client":
+            self._forget(client_id)
+
+    def _forget(self, client_id: str) -> None:
+        """A client's row is older than all its records: who is unknown stays so, and needs no room for ever."""
+        self._view.forget(client_id)
+        self._why.pop(client_id)
+        if len(self._unknown) < AT_MOST_UNKNOWN:
+            self._unknown[client_id] = "unknown-client"
+
+    async def _restate(self, client_id: str, said: ClientConsents) -> Why:
         """Put the client's complete state into the outbox, unless that was done a moment ago.
 
         Under the row's lock: what narrows or widens is in the state, or comes after it with a higher order.
@@ -95,11 +113,12 @@ class Restating:
             if row is None:
                 return "unknown-client"
             last_order, state, restated_at, now, waits = row
-            if mark > last_order:  # the log has what our tables have lost: we would take it back
+            held = read_consents(state)
+            if said.mark > last_order or lacks(held, said):  # the log has what our tables have lost: we would undo it
                 return "behind-the-log"
             if waits or (restated_at is not None and now - restated_at < AT_MOST_EVERY):
                 return "restating"
-            order, held = max(last_order + 1, microseconds(now)), read_consents(state)
+            order = max(last_order + 1, microseconds(now))
             body = canonical.encode(restatement(client_id, order, held, now))
             if len(body) + ROOM_FOR_SIGNING > topics.load()[TOPIC].max_message_bytes:
                 return "too-large"  # in the outbox it would keep back what the client says next

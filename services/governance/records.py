@@ -38,6 +38,9 @@ from services.kit.signing import ROOM_FOR_SIGNING, Signer
 
 TOPIC: Final = "client-events"
 RESTATED_KEY: Final = KEY_PREFIX + "restated"
+AGGREGATE: Final = "control"
+"""Of all control records in the outbox: what is said after a restatement never stands before it on the log."""
+
 SOURCE: Final = "/governance"
 UNSIGNED: Final = "-"
 """Stands for key id and signature until the relay signs."""
@@ -140,4 +143,4 @@ async def _announce(session: AsyncSession, event: ControlEvent) -> None:
     if len(body) + ROOM_FOR_SIGNING > topic.max_message_bytes:
         raise Problem("record-too-large")
     for partition in range(topic.partitions):
-        await outbox.put(session, topic=TOPIC, key=key.encode(), aggregate=key, body=body, partition=partition)
+        await outbox.put(session, topic=TOPIC, key=key.encode(), aggregate=AGGREGATE, body=body, partition=partition)

@@ -180,7 +180,7 @@ async def narrowing(session: AsyncSession) -> list[Agreement]:
 
 async def all_taken(session: AsyncSession, key: str) -> bool:
     """Tell whether the log has taken every record of a control key."""
-    waiting = select(exists().where(col(Outbox.aggregate) == key))
+    waiting = select(exists().where(col(Outbox.key) == key.encode()))
     return not (await session.scalars(waiting)).one()
 
 

@@ -58,9 +58,14 @@ class ControlView:
         """The control state of each partition, in their order."""
         return [each.control for each in self._partitions]
 
-    def clients_in_doubt(self) -> dict[str, int]:
-        """Each client in doubt, with the highest order of its consents that counted on the log."""
-        return {client_id: mark for each in self._partitions for client_id, mark in each.clients.items()}
+    def clients_in_doubt(self) -> dict[str, ClientConsents]:
+        """Each client in doubt, with what counted of its consents on the log, but for its grants."""
+        return {client_id: said for each in self._partitions for client_id, said in each.clients.items()}
+
+    def forget(self, client_id: str) -> None:
+        """Let go of a client in doubt of whom nobody will ever say anything."""
+        for each in self._partitions:
+            each.forget(client_id)
 
     def confirmed_within(self, seconds: float) -> bool:
         """Whether everything on the log `seconds` ago has been read."""
@@ -116,9 +121,15 @@ def _same(one: Control, other: Control) -> bool:
 
 
 def _content(control: Control) -> tuple[object, ...]:
-    """What tells two states apart: records of one order are one record, so their marks stand for what they said."""
-    narrowed = control.ended, control.left, control.retired  # also by what was late
-    return control.marks, control.in_doubt, control.floor, control.policy_version, *narrowed
+    """What tells two states apart: records of one order are one record, so their marks stand for what they said.
+
+    What narrowed, late or not, shows in what is left of it. What ended and is restated by nobody is the same to all:
+    otherwise the partition that missed its end would differ for ever.
+    """
+    agreements = control.agreements.values()
+    left = {(one.id, party) for one in agreements for party in one.parties if (one.id, party) in control.left}
+    in_force = set(control.agreements), left, set(control.keys)
+    return control.marks, control.in_doubt, control.floor, control.policy_version, *in_force
 
 
 @asynccontextmanager

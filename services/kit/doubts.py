@@ -7,19 +7,21 @@ from policy.control import KEY_PREFIX, Control
 from policy.parse import keys_in_doubt
 from policy.state import PartitionState
 from policy.step import Fold, Headers
+from schemas.events import ClientConsents
 
 
 class Doubts:
-    """One partition's control state, and with `of_clients` which clients are in doubt; of their consents only marks.
+    """One partition's control state, and with `of_clients` which clients are in doubt; of their consents no grants.
 
-    What can put nobody in doubt, a referral's event, is not folded: that would take as long as deciding it.
+    What narrows is kept, so that tables which have lost some of it are found out. What can put nobody in doubt, a
+    referral's event, is not folded: that would take as long as deciding it.
     """
 
     def __init__(self, partition: int, root_fingerprint: str, *, of_clients: bool = False) -> None:
         self._fold = Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
         self._of_clients = of_clients
-        self.clients: dict[str, int] = {}
-        """Each client in doubt, with the highest order that counted of its consents."""
+        self.clients: dict[str, ClientConsents] = {}
+        """Each client in doubt, with what counted of its consents on the log, but for its grants."""
 
     @property
     def control(self) -> Control:
@@ -38,12 +40,18 @@ class Doubts:
             self._note(name)
         return of_control
 
+    def forget(self, client_id: str) -> None:
+        """Let go of a client in doubt, and of what was said."""
+        if self.clients.pop(client_id, None) is not None:
+            self._fold.state.consents.pop(client_id)
+
     def _note(self, client_id: str) -> None:
         held = self._fold.state.consents_of(client_id)
         if held is NONE:
             return
-        self._fold.state.keep_consents(client_id, replace(NONE, mark=held.mark, in_doubt=held.in_doubt))
+        held = replace(held, grants=())
+        self._fold.state.keep_consents(client_id, held)
         if held.in_doubt:
-            self.clients[client_id] = held.mark
+            self.clients[client_id] = held
         else:
             self.clients.pop(client_id, None)

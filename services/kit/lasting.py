@@ -1,4 +1,4 @@
-"""How long doubts last: counts them by why they last, and pages once for each that lasts too long."""
+"""How long doubts last: counts them by why they last, and pages once for each reason for which one lasts too long."""
 
 import time
 from collections import Counter
@@ -17,7 +17,10 @@ OLDEST = Gauge("threshold_in_doubt_oldest_seconds", "Since when the oldest of th
 
 
 class Lasting:
-    """The doubts of one service, by names that are never told; `whys` are all reasons for which one may last."""
+    """The doubts of one service, by names that are never told; `whys` are all reasons for which one may last.
+
+    A page is for a reason, however many doubts it has: whoever writes rubbish to the log makes no flood of ours.
+    """
 
     def __init__(
         self, service: str, whys: Collection[str], paged_after: float, clock: Callable[[], float] = time.monotonic
@@ -33,14 +36,18 @@ class Lasting:
         """Take note of who is in doubt now, and why each still is."""
         now = self._clock()
         self._since = {name: self._since.get(name, now) for name in current}
-        self._paged &= current.keys()
         oldest = dict.fromkeys(self._whys, now)
         for name, since in self._since.items():
             oldest[current[name]] = min(oldest[current[name]], since)
-            if now - since >= self._paged_after and name not in self._paged:
-                self._paged.add(name)
-                logs.get().error("a doubt lasts: nothing of it crosses", why=current[name], seconds=int(now - since))
         counts = Counter(current.values())
         for why in self._whys:
             IN_DOUBT.labels(self._service, why).set(counts[why])
             OLDEST.labels(self._service, why).set(now - oldest[why])
+            self._page(why, counts[why], now - oldest[why])
+
+    def _page(self, why: str, count: int, seconds: float) -> None:
+        if not count or seconds < self._paged_after:
+            self._paged.discard(why)
+        elif why not in self._paged:
+            self._paged.add(why)
+            logs.get().error("a doubt lasts: nothing of it crosses", why=why, count=count, seconds=int(seconds))

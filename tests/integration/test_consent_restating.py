@@ -1,35 +1,31 @@
 """A damaged or forged record leaves a client in doubt; consent says from its tables what may cross of the client."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from policy import canonical
 from policy.murmur2 import partition_of
-from policy.parse import TYPES, Refused, parse
-from policy.state import PartitionState
-from policy.step import Fold
-from schemas.events import ClientConsents
+from policy.parse import TYPES
 from schemas.records import ConsentRestated, ConsentRevoked
 from services.consent import restating
-from services.consent.clients import read_consents
+from services.consent.lost import with_what_narrows
 from services.consent.restating import WHYS, Restating
-from services.kit.broker import read_all
 from services.kit.database import Database
 from services.kit.keys import random_id
 from services.kit.lasting import Lasting
 from tests.conftest import Databases
 from tests.support.damage import DAMAGES, Bad, bit_turned, truncated
-from tests.support.log import PARTITIONS, ROOT_FINGERPRINT
+from tests.support.log import PARTITIONS
 from tests.support.registry import Registry, founded
 from tests.support.waiting import wait_until_async
+from tests.support.watched import Watched, narrowings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,69 +34,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def registry(postgres: Databases) -> AsyncIterator[Registry]:
     async with founded(postgres) as found:
         yield found
-
-
-class Watched:
-    """One client of a registry, what the log holds of it, and what may cross of it by that."""
-
-    def __init__(self, registry: Registry, client: str) -> None:
-        self.registry = registry
-        self.id = client
-        self.partition = partition_of(client.encode(), PARTITIONS)
-
-    async def values(self, kind: type[Any]) -> list[bytes]:
-        """The client's records of a kind, forged ones too."""
-        found = [record.value or b"" for record in await self.registry.records(self.id)]
-        return [value for value in found if _is_a(kind, value)]
-
-    async def said(self, kind: type[Any]) -> bytes:
-        """Wait for the client's first record of a kind."""
-
-        async def there() -> bytes | None:
-            return next(iter(await self.values(kind)), None)
-
-        return await wait_until_async(there, what="the record")
-
-    async def plant(self, bad: Bad) -> None:
-        partition = self.partition if bad.partition is None else bad.partition
-        await self.registry.producer.send_and_wait("client-events", bad.value, bad.key.encode(), partition)
-
-    async def by_the_log(self) -> ClientConsents:
-        """What the boundary knows at the log's end."""
-        fold = Fold(PartitionState(partition=self.partition, root_fingerprint=ROOT_FINGERPRINT))
-        async for run in read_all(self.registry.broker.bootstrap, "client-events", {self.partition: 0}):
-            for one in run:
-                fold.step(one.timestamp_ms, one.key, one.headers, one.value)
-        return fold.state.consents_of(self.id)
-
-    def by_the_tables(self) -> ClientConsents:
-        with self.registry.database() as connection:
-            row = connection.execute("SELECT consents FROM clients WHERE id = %s", [self.id]).fetchone()
-        assert row
-        return read_consents(row[0])
-
-    @contextmanager
-    def kept_as_it_is(self) -> Iterator[None]:
-        """Lock the client's row, so that nothing is said of the client while the block runs."""
-        with self.registry.database() as connection, connection.transaction():
-            connection.execute("SELECT FROM clients WHERE id = %s FOR UPDATE", [self.id])
-            yield
-
-    async def restated(self) -> ClientConsents:
-        """Wait until the log says of the client what the tables say, with nobody in doubt."""
-
-        async def same() -> ClientConsents | None:
-            log = await self.by_the_log()
-            return log if log == self.by_the_tables() and await self.values(ConsentRestated) else None
-
-        return await wait_until_async(same, what="the client to be restated")
-
-
-def _is_a(kind: type[Any], value: bytes) -> bool:
-    try:
-        return isinstance(parse(value), kind)
-    except Refused:
-        return False
 
 
 async def consenting(registry: Registry) -> tuple[Watched, bytes]:
@@ -177,20 +110,44 @@ async def test_what_the_tables_do_not_have_is_not_restated_but_paged(registry: R
     async with _others(registry, 1, paged_after=0) as [other]:
         for bad in (truncated(client.id, grant), *strangers):
             await client.plant(bad)
-        in_doubt = {client.id, *(bad.key for bad in strangers)}
-        await wait_until_async(lambda: in_doubt <= set(registry.view.clients_in_doubt()), what="the doubts")
+        await wait_until_async(lambda: _count("consent", "unknown-client") == 2, what="the strangers to be counted")
+        await wait_until_async(lambda: client.id in registry.view.clients_in_doubt(), what="the doubt")
         with capture_logs() as lines:
             for _ in range(2):
                 await other.look()
     assert await client.values(ConsentRestated) == []
-    assert Counter(line["why"] for line in lines) == {"behind-the-log": 1, "unknown-client": 2}
+    assert [line["why"] for line in lines if line["log_level"] == "error"] == ["behind-the-log"]
+    in_doubt = {client.id, *(bad.key for bad in strangers)}
     assert not [key for key in in_doubt if key in str(lines)]
-    assert [_count("other", why) for why in WHYS] == [0, 2, 1, 0]
+    assert [_count("other", why) for why in WHYS] == [0, 0, 1, 0]
+    assert not {bad.key for bad in strangers} & set(registry.view.clients_in_doubt()), "nobody keeps room for them"
     answer = await wait_until_async(lambda: _has(registry), what="consent's own count")
     assert client.id not in answer
     with registry.database() as connection:
         connection.execute("UPDATE clients SET last_order = last_order + 1 WHERE id = %s", [client.id])
     await client.restated()
+
+
+@pytest.mark.parametrize("narrowing", ["revoke", "refuse", "exclude"])
+async def test_what_was_narrowed_and_lost_stays_so_though_more_was_said_since(
+    registry: Registry, narrowing: str
+) -> None:
+    """A database of before it is restored, and what is said next has an order above it: the highest tells nothing."""
+    client, grant = await consenting(registry)
+    before = client.row()
+    said = await (registry.revoke(client.id) if narrowing == "revoke" else registry.narrow(client.id, narrowing))
+    lost = await client.narrowings(1)
+    client.put_back(before, said["id"])
+    await registry.narrow(client.id, "refuse", categories=["household"])
+    await client.narrowings(2)
+    await client.plant(truncated(client.id, grant))
+    await wait_until_async(lambda: _count("consent", "behind-the-log") == 1, what="it to be counted")
+    assert await client.values(ConsentRestated) == []
+    log, (last_order, _) = await client.by_the_log(), client.row()
+    client.put_back((last_order, canonical.encode(with_what_narrows(client.by_the_tables(), log))))
+    after = await client.restated()
+    assert set(lost) < set(narrowings_of(after))
+    assert len(after.grants) == 1, "and nothing but that is undone"
 
 
 async def test_what_the_log_would_not_take_is_not_kept_for_it(
@@ -204,6 +161,34 @@ async def test_what_the_log_would_not_take_is_not_kept_for_it(
     assert (await registry.revoke(client.id))["accepted_at"] is not None or await client.said(ConsentRevoked)
     monkeypatch.undo()
     assert len((await client.restated()).revocations) == 1
+
+
+async def test_who_holds_a_clients_row_keeps_nobody_else_waiting(registry: Registry) -> None:
+    both = [await consenting(registry) for _ in range(2)]
+    async with _others(registry, 1) as [other]:
+        with both[0][0].kept_as_it_is(), both[1][0].kept_as_it_is():
+            for client, grant in both:
+                await client.plant(truncated(client.id, grant))
+            held = {client.id for client, _ in both}
+            await wait_until_async(lambda: held <= set(registry.view.clients_in_doubt()), what="the doubts")
+            await other.look()
+        assert held <= set(other._tried)
+    for client, _ in both:
+        await client.restated()
+
+
+async def test_whoever_is_made_up_takes_no_more_room_than_there_is(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = await consenting(registry)
+    monkeypatch.setattr(restating, "AT_MOST_UNKNOWN", 10)
+    forged = [key for key, _ in zip(_ids_in(client.partition), range(50), strict=False)]
+    for key in forged:
+        await client.plant(Bad(key, b"{}"))
+    await wait_until_async(lambda: _count("consent", "unknown-client") == 10, what="them to be counted")
+    await wait_until_async(lambda: not set(forged) & set(registry.view.clients_in_doubt()), what="them to be forgotten")
+    assert not set(forged) & set(registry.view._partitions[client.partition]._fold.state.consents)
+    assert _count("consent", "unknown-client") == 10
 
 
 async def test_a_doubt_from_before_the_start_is_found(registry: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -9,7 +10,7 @@ import pytest_asyncio
 from services.governance import restating
 from tests.conftest import Databases
 from tests.support.doubted import MORE_PARTIES, PARTIES, House, counted, opened
-from tests.support.log import decode_event
+from tests.support.log import PARTITIONS, decode_event
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -74,6 +75,71 @@ async def test_tables_that_have_lost_a_departure_restate_nothing(house: House) -
     assert (await house.control()).in_doubt
     _gone(house, made, MORE_PARTIES[1], MORE_PARTIES[2])
     await house.restated()
+
+
+async def test_tables_that_have_lost_a_suspension_restate_nothing_though_more_was_said_since(house: House) -> None:
+    made = await house.agreed(MORE_PARTIES)
+    before = _row(house, made)
+    await house.post(f"/agreements/{made}/suspension", {}, PARTIES[0], wait=0)
+    await house.said("agreement.suspended")
+    lost = _row(house, made)
+    _put_back(house, made, before)
+    await house.post(f"/agreements/{made}/departure", {}, MORE_PARTIES[2], wait=0)
+    await house.said("agreement.left")
+    await house.plant("control/rubbish", b"rubbish")
+    await wait_until_async(lambda: counted("behind-the-log") == 1, what="it to be counted")
+    assert (await house.control()).in_doubt
+    _put_back(house, made, (lost[0], _row(house, made)[1]))
+    assert made not in (await house.restated()).agreements
+
+
+async def test_what_is_said_after_a_restatement_stands_after_it_on_the_log_whatever_holds_it_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a damaged suspension would leave a doubt, which the older restatement then ends without it."""
+    made = await house.agreed()
+    with house.database() as connection:
+        connection.execute(_HELD_UP)
+    await house.plant("control/rubbish", b"rubbish")
+    await wait_until_async(lambda: _waiting(house, "control/restated"), what="the restatement to be held up")
+    monkeypatch.setattr(restating, "AT_MOST_EVERY", timedelta(minutes=1))  # the one is enough
+    await house.post(f"/agreements/{made}/suspension", {}, PARTIES[0], wait=0)
+    assert made in (await house.control()).agreements
+    with house.database() as connection:
+        connection.execute("DROP TRIGGER held_up ON outbox")
+        connection.execute("UPDATE outbox SET parked_reason = NULL")
+        connection.execute("NOTIFY outbox")
+    await wait_until_async(lambda: not _waiting(house), what="all to be sent")
+    for partition in range(PARTITIONS):
+        *_, restated, suspended = [one.value or b"" for one in await house.records(partition)]
+        assert restated.endswith(b'"control.restated"}')
+        assert suspended.endswith(b'"agreement.suspended"}')
+
+
+_HELD_UP = """
+CREATE OR REPLACE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN NEW.parked_reason = 'held up'; RETURN NEW; END $$;
+CREATE TRIGGER held_up BEFORE INSERT ON outbox FOR EACH ROW
+WHEN (NEW.key = 'control/restated'::bytea) EXECUTE FUNCTION held_up()
+"""
+
+
+def _waiting(house: House, key: str = "") -> bool:
+    with house.database() as connection:
+        query = "SELECT FROM outbox WHERE starts_with(convert_from(key, 'UTF8'), %s)"
+        return connection.execute(query, [key]).fetchone() is not None
+
+
+def _row(house: House, agreement: str) -> tuple[Any, ...]:
+    with house.database() as connection:
+        found = connection.execute("SELECT step, last_order FROM agreements WHERE id = %s", [agreement]).fetchone()
+    assert found
+    return found
+
+
+def _put_back(house: House, agreement: str, row: tuple[Any, ...]) -> None:
+    with house.database() as connection:
+        connection.execute("UPDATE agreements SET step = %s, last_order = %s WHERE id = %s", [*row, agreement])
 
 
 def _gone(house: House, agreement: str, before: str, after: str) -> None:

@@ -1,9 +1,11 @@
 """A record of an agreement reaches the partitions one after the other: while it does, it opens nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, reduce
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ NAMES = ("outreach", "shelter", "refuge", "motel")
 PURPOSES: tuple[PurposeOfUse, ...] = ("shelter-placement", "eligibility-determination")
 TERM = {"from": ["outreach"], "to": ["shelter", "refuge"], "purposes": [*PURPOSES]}
 NEXT = {"id": "next", "parties": [*NAMES], "supersedes": "sharing"}
+GONE = {"organization": "shelter"}
 Open = frozenset[tuple[str, ...]]
 
 
@@ -181,3 +184,18 @@ def test_these_changes_open_and_close_something() -> None:
     relied = ("outreach", "shelter", "eligibility-determination", "health")
     assert relied in found[0][0]
     assert relied not in states(records([Step("leave", {"agreement": "relying", "organization": "motel"}, {})]))[-1]
+
+
+@pytest.mark.parametrize("end", [Step("suspend", "relying", {}), Step("leave", {"agreement": "relying", **GONE}, {})])
+def test_a_partition_that_missed_an_end_differs_until_all_are_restated(end: Step) -> None:
+    """Each further state that is told apart costs the custodian a decision, for ever."""
+    ended, restated = records([end, Step("restate_control", {"agreements": ["sharing"]}, {})])
+    missed = replace(ended, value=(ended.value or b"")[:-40])
+    assert len(view_of([ended], [missed]).controls()) == 2
+    assert len(view_of([ended, restated], [missed, restated]).controls()) == 1
+
+
+def test_who_left_an_agreement_that_is_still_in_force_is_told_apart() -> None:
+    gone, restated = records([Step("leave", {"agreement": "sharing", **GONE}, {}), Step("restate_control", {}, {})])
+    missed = replace(gone, value=(gone.value or b"")[:-40])
+    assert len(view_of([gone, restated], [missed, restated]).controls()) == 2

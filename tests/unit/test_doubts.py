@@ -1,14 +1,16 @@
 """Whoever is in doubt by the policy's fold is so by the follower of doubts, and nobody else, whatever the log holds."""
 
 import random
-from dataclasses import replace
+from dataclasses import replace as changed
 from typing import Any
 
 import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policy import murmur2
+from schemas.events import ClientConsents
 from services.kit.doubts import Doubts
 from tests.policy.case_files import Step
 from tests.policy.logs import DETERMINISTIC, PLAYERS, SEARCHING, STEPS, records
@@ -18,7 +20,7 @@ from tests.support.log import ROOT_FINGERPRINT, Record
 
 LOGS = st.lists(STEPS, min_size=1, max_size=10)
 SEEDS = st.integers(0, 2**32)
-Told = list[tuple[dict[str, int], bool]]
+Told = list[tuple[dict[str, ClientConsents], bool]]
 
 
 @DETERMINISTIC
@@ -68,7 +70,7 @@ def _with_bad(steps: list[Step], seed: int) -> list[Record]:
             log.append(chance.choice(BAD)([*beginning("community"), *log], chance))
     if chance.random() < 0.3:  # a client of another partition
         stranger = next(name for name in map(str, range(100)) if murmur2.partition_of(name.encode(), 12) != 0)
-        log.append(replace(log[-1], key=stranger.encode(), value=b"{}"))
+        log.append(changed(log[-1], key=stranger.encode(), value=b"{}"))
     return log
 
 
@@ -77,7 +79,7 @@ def _folded(log: list[Record]) -> Told:
     for record in log:
         fold.step(record.timestamp, record.key, record.headers, record.value)
         held = {name: fold.state.consents_of(name) for name in fold.state.consents}
-        in_doubt = {name: consents.mark for name, consents in held.items() if consents.in_doubt}
+        in_doubt = {name: replace(consents, grants=()) for name, consents in held.items() if consents.in_doubt}
         told.append((in_doubt, fold.state.control.in_doubt))
     return told
 

@@ -1,4 +1,4 @@
-"""A doubt that lasts is counted at once and paged once, by why it lasts and never by whose it is."""
+"""Doubts that last are counted at once and paged once, by why they last and never by whose they are."""
 
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -38,3 +38,17 @@ def test_each_doubt_is_paged_once_and_anew_when_it_comes_again() -> None:
         lasting.look({"maria": "restating"})
     assert len(lines) == 3
     assert not [name for name in ("maria", "ben", "juan") if name in str(lines)]
+
+
+def test_however_many_last_for_one_reason_it_is_one_page_until_none_does() -> None:
+    now = [0.0]
+    lasting = Lasting(SERVICE, WHYS, 30.0, lambda: now[0])
+    with capture_logs() as lines:
+        for number in range(100):
+            now[0] = float(number)
+            lasting.look({f"forged {one}": "unknown-client" for one in range(number + 1)})
+        assert [(line["why"], line["count"]) for line in lines] == [("unknown-client", 31)]
+        lasting.look({"forged 99": "unknown-client"})
+        now[0] = 150.0
+        lasting.look({"forged 99": "unknown-client"})
+    assert [line["count"] for line in lines] == [31, 1]
