@@ -13,7 +13,7 @@ from services.kit.problems import Problem, invalid_body
 from services.referrals import bodies, model, publishing, sealed, store
 from services.referrals.intake import public_actor
 from services.referrals.model import Role
-from services.referrals.tables import Referral, View
+from services.referrals.tables import Referral, Step, View
 
 EXPIRED_AT_ONCE: Final = 100
 UNDER_THE_HEADS_NAME: Final = "Moved only under the name by which the caller was told of the head of household."
@@ -36,6 +36,8 @@ async def transition(
         model.check_transition(referral.status, body.to, role, lapsed=view is not None and view.sight.lapsed)
     except model.InvalidTransition as refused:
         raise Problem("invalid-transition", str(refused), field="to") from None
+    if role is Role.RECIPIENT and await _is_overdue(session, referral):
+        raise Problem("invalid-transition", "The time to answer is over: the referral expires.", field="to")
     await _move(session, referral, role, view, body)
     return bodies.ReferralStatusView.of(name, view.sight.shown if view else referral.status)
 
@@ -87,6 +89,13 @@ async def _locked(session: AsyncSession, view: View) -> Referral:
     return referral
 
 
+async def _is_overdue(session: AsyncSession, referral: Referral) -> bool:
+    """Whether the clock is about to expire it: who answers in that moment is late all the same."""
+    if referral.status != "requested" or referral.historical or referral.respond_by is None:
+        return False
+    return referral.respond_by <= await database.now(session)
+
+
 def _check_reason(body: bodies.NewTransition) -> None:
     if body.reason_code is not None and body.to not in _EXPLAINED:
         raise invalid_body("reason_code", "is for declined, cancelled and failed")
@@ -114,6 +123,7 @@ async def _move(
         # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
         own = await store.own_view(session, referral)
         own.see(own.sight.said_by_originator(to, head.version, status_at))
+        session.add(Step(referral_id=referral.id, version=head.version, status=to, at=status_at, by=role.value))
     elif view is not None:
         view.see(view.sight.said(to, head.version))
 

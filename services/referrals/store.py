@@ -2,16 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from psycopg import AsyncConnection
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from schemas.records import ConsentAttested, ConsentGranted
 from services.referrals.model import OPEN
 from services.referrals.sight import CLOSED
-from services.referrals.tables import Decision, Member, Referral, View
+from services.referrals.tables import Decision, Member, Referral, Step, View
 
 # One round trip for a referral with all that belongs to it.
 _ADD = (
@@ -37,6 +40,8 @@ _USE = (
     " ORDER BY place ON CONFLICT DO NOTHING RETURNING client_id"
 )
 
+STEPS_SHOWN: Final = 50
+"""Of each referral: service can pause and go on for years."""
 NAME = col(View.name)
 _shown_status: ColumnElement[str] = case((col(View.state) == "closed", CLOSED), else_=col(View.word))
 
@@ -145,6 +150,21 @@ async def decisions(session: AsyncSession, referral_ids: Collection[str]) -> Seq
     """Return the decisions on referrals' events with boxes, in the order of the log."""
     query = select(Decision).where(col(Decision.referral_id).in_(referral_ids))
     return (await session.scalars(query.order_by(col(Decision.partition), col(Decision.source_offset)))).all()
+
+
+async def add_steps(session: AsyncSession, steps: Sequence[Step]) -> None:
+    """Keep steps; one that is said again changes nothing."""
+    if steps:
+        await session.execute(insert(Step).on_conflict_do_nothing(), [step.model_dump() for step in steps])
+
+
+async def steps(session: AsyncSession, referral_ids: Collection[str]) -> Sequence[Step]:
+    """Return the newest steps of each referral, the oldest first."""
+    newest = func.row_number().over(partition_by=col(Step.referral_id), order_by=col(Step.version).desc())
+    numbered = select(Step, newest.label("place")).where(col(Step.referral_id).in_(referral_ids)).subquery()
+    found = aliased(Step, numbered)
+    query = select(found).where(numbered.c.place <= STEPS_SHOWN).order_by(col(found.version))
+    return (await session.scalars(query)).all()
 
 
 async def use_clients(connection: AsyncConnection, organization: str, client_ids: Sequence[str]) -> set[str]:
