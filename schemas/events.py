@@ -118,6 +118,7 @@ class ReferralData(Closed, frozen=True):
     call_back: Identifier | None = None
     reason_code: DeclineReason | None = None
     declined_by: DeclinedBy | None = None
+    respond_by: Timestamp | None = None  # of referral.respond_soon alone
     sealed: tuple[Envelope, ...] = ()
 
 

@@ -87,6 +87,10 @@ class ReferralExpired(ReferralEvent, tag="referral.expired", frozen=True):
     """Nobody answered in time."""
 
 
+class ReferralRespondSoon(ReferralEvent, tag="referral.respond_soon", frozen=True):
+    """Nobody has answered, and the time to do so is nearly over: still requested."""
+
+
 class ConsentGranted(ConsentRecord, tag="consent.granted", frozen=True):
     """Widens: counts only above the client's mark."""
 
@@ -199,6 +203,7 @@ ReferralEvents = (
     | ReferralCompleted
     | ReferralFailed
     | ReferralExpired
+    | ReferralRespondSoon
 )
 Event = ReferralEvents | SignedEvent
 

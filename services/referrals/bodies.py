@@ -154,7 +154,8 @@ class ReferralView(ReferralStatusView):
 
     `status_at` is the time that the event which made this status bears on the log, by this service's clock; of
     `requested`, `created_at`. None for another status that was made before this was kept. `history` has the request and
-    the newest steps of which the originator was told, or which it made.
+    the newest steps of which the originator was told, or which it made. `nudged_at`: when the recipient, as far as it
+    may know of the referral, was asked again.
     """
 
     status_at: datetime | None
@@ -164,6 +165,7 @@ class ReferralView(ReferralStatusView):
     purpose: PurposeOfUse
     call_back: str
     respond_by: datetime | None
+    nudged_at: datetime | None
     external_id: str | None
     occurred_at: datetime | None
     historical: bool

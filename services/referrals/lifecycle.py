@@ -15,7 +15,7 @@ from services.referrals.intake import public_actor
 from services.referrals.model import Role
 from services.referrals.tables import Referral, Step, View
 
-EXPIRED_AT_ONCE: Final = 100
+AT_ONCE: Final = 100
 UNDER_THE_HEADS_NAME: Final = "Moved only under the name by which the caller was told of the head of household."
 _EXPLAINED: Final = frozenset({"declined", "cancelled", "failed"})
 
@@ -45,12 +45,25 @@ async def transition(
 async def expire(database_of_ours: Database) -> None:
     """Expire the referrals that nobody answered by the time their originator gave."""
     async with database_of_ours.transaction() as session:
-        overdue = await store.overdue(session, await database.now(session), EXPIRED_AT_ONCE)
+        overdue = await store.overdue(session, await database.now(session), AT_ONCE)
     for referral_id in overdue:
         async with database_of_ours.transaction() as session:
             referral = await store.locked(session, referral_id)
             if referral.status == "requested":
                 await _move(session, referral, Role.CLOCK, None, None)
+
+
+async def nudge(database_of_ours: Database) -> None:
+    """Ask recipients again, once, that have not answered though the time to do so is nearly over."""
+    async with database_of_ours.transaction() as session:
+        due = await store.to_nudge(session, await database.now(session), AT_ONCE)
+    for referral_id in due:
+        async with database_of_ours.transaction() as session:
+            referral = await store.locked(session, referral_id)
+            if referral.status == "requested" and referral.nudged_at is None:
+                head = await store.head(session, referral_id)
+                publishing.count(referral, head)
+                referral.nudged_at = await publishing.publish_nudge(session, referral, head)
 
 
 async def follow(session: AsyncSession, event: ConsentGranted, partition: int) -> None:

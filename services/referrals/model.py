@@ -1,6 +1,7 @@
 """The lifecycle of a referral, who may move it, and who makes up a household; pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -38,6 +39,17 @@ MAY: Final[Mapping[Role, frozenset[ReferralStatus]]] = MappingProxyType(
 )
 # Who may know nothing more of a referral can only let go of it.
 LAPSED_RECIPIENT_MAY: Final[frozenset[ReferralStatus]] = frozenset({"declined", "cancelled"})
+
+
+NUDGED_AFTER: Final = 0.75  # of the time to answer
+SHORTEST_TO_NUDGE: Final = timedelta(minutes=2)
+
+
+def nudge_at(created_at: datetime, respond_by: datetime | None) -> datetime | None:
+    """When a recipient that has not answered is asked again; None where there is hardly time for the first asking."""
+    if respond_by is None or respond_by - created_at < SHORTEST_TO_NUDGE:
+        return None
+    return created_at + (respond_by - created_at) * NUDGED_AFTER
 
 
 class InvalidTransition(Exception):

@@ -11,7 +11,7 @@ from policy import canonical
 from policy.parse import TYPES
 from schemas.events import Actor, DeclinedBy, DeclineReason, Envelope, Party, Recipient, ReferralData, ReferralStatus
 from schemas.events import Referral as PublicReferral
-from schemas.records import ReferralRequested, ReferralUpdated
+from schemas.records import ReferralRequested, ReferralRespondSoon, ReferralUpdated
 from services.kit import outbox
 from services.kit.database import driver
 from services.kit.keys import random_id
@@ -101,6 +101,13 @@ async def publish_status(
         declined_by=declined_by,
     )
     return await _put(await driver(session), _event_type(referral.status), data)
+
+
+async def publish_nudge(session: AsyncSession, referral: Referral, head: Member) -> datetime:
+    """Publish that the time to answer is nearly over, under the head of household's client id; return its time."""
+    data = public_data(referral, head, referral.originating_party, referral.status)
+    respond_by = rfc3339(referral.respond_by) if referral.respond_by else None
+    return await _put(await driver(session), ReferralRespondSoon, replace(data, respond_by=respond_by))
 
 
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:

@@ -20,10 +20,10 @@ from services.referrals.tables import Decision, Member, Referral, Step, View
 _ADD = (
     "WITH referral AS (INSERT INTO referrals (id, originator, originator_project, recipient, recipient_project,"
     " reference, purpose, call_back, external_id, respond_by, occurred_at, historical, status, version,"
-    " status_version, created_at)"
+    " status_version, created_at, nudge_at)"
     " VALUES (%(id)s, %(originator)s, %(originator_project)s, %(recipient)s, %(recipient_project)s, %(reference)s,"
     " %(purpose)s, %(call_back)s, %(external_id)s, %(respond_by)s, %(occurred_at)s, %(historical)s, %(status)s,"
-    " %(version)s, %(status_version)s, %(created_at)s)),"
+    " %(version)s, %(status_version)s, %(created_at)s, %(nudge_at)s)),"
     " own AS (INSERT INTO views (organization, name, referral_id, permitted, reached, word, version, state, status_at)"
     " VALUES (%(originator)s, %(id)s, %(id)s, true, true, %(status)s, %(version)s, 'open', %(created_at)s))"
     " INSERT INTO members (referral_id, client_id, head, version, sealed, next_seq, followed_order)"
@@ -179,6 +179,17 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> Sequence[
         col(Referral.status) == "requested", ~col(Referral.historical), col(Referral.respond_by) <= now
     )
     return (await session.scalars(query.order_by(col(Referral.respond_by)).limit(limit))).all()
+
+
+async def to_nudge(session: AsyncSession, now: datetime, limit: int) -> Sequence[str]:
+    """Return the ids of referrals whose recipients are to be asked again."""
+    query = select(col(Referral.id)).where(
+        col(Referral.status) == "requested",
+        col(Referral.nudged_at).is_(None),
+        col(Referral.nudge_at) <= now,
+        col(Referral.respond_by) > now,
+    )
+    return (await session.scalars(query.order_by(col(Referral.nudge_at)).limit(limit))).all()
 
 
 async def to_follow(session: AsyncSession, event: ConsentGranted, partition: int) -> Sequence[Referral]:

@@ -25,7 +25,7 @@ class Referral(Table, table=True):
 
     Originator, purpose and recipient never change. `version` counts its events and is shown to its originator alone;
     `status_version` is the head of household's version at which the status last changed. `external_id` is the
-    originator's own and goes nowhere.
+    originator's own and goes nowhere. `nudge_at`: when the recipient is to be asked again, `nudged_at`: when it was.
     """
 
     __tablename__ = "referrals"
@@ -46,6 +46,8 @@ class Referral(Table, table=True):
     version: int
     status_version: int
     created_at: datetime = Field(sa_type=WITH_ZONE)
+    nudge_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
+    nudged_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
     @property
     def originating_party(self) -> Party:

@@ -52,6 +52,7 @@ def _to_originator(
             "purpose": referral.purpose,
             "call_back": referral.call_back,
             "respond_by": referral.respond_by,
+            "nudged_at": referral.nudged_at,
             "external_id": referral.external_id,
             "occurred_at": referral.occurred_at,
             "historical": referral.historical,

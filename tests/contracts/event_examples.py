@@ -187,6 +187,8 @@ def _referrals() -> Iterator[records.Event]:
         data = _referral_data(status, publisher, **declined if status == "declined" else {})
         kind: Any = TYPES[f"referral.{status}"]
         yield kind(**_context(number, "referrals"), data=data)
+    soon = _referral_data("requested", OUTREACH, respond_by="2026-11-22T18:00:00Z")
+    yield records.ReferralRespondSoon(**_context(22 + len(_LIFECYCLE), "referrals"), data=soon)
 
 
 def _referral_data(status: Any, publisher: events.Party, **more: Any) -> events.ReferralData:

@@ -1,5 +1,6 @@
 """What an originator is told of its referral: what arrived, what did not and why, what was done, by whom and when."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,10 +8,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from schemas.records import ConsentExcluded, ReferralExpired
+from schemas.events import Party
+from schemas.records import (
+    ConsentExcluded,
+    ReferralAccepted,
+    ReferralExpired,
+    ReferralRequested,
+    ReferralRespondSoon,
+)
+from services.referrals import lifecycle
 from tests.conftest import Databases
 from tests.support.chronicle import OUTREACH, SHELTER
 from tests.support.governance import is_problem
+from tests.support.tables import direct
 from tests.support.town import Town, founded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -74,6 +84,45 @@ async def test_a_referral_nobody_answers_expires(town: Town) -> None:
     history = (await town.own_view(referral))["history"]
     assert history[1:] == [{"status": "expired", "at": expired.time, "by": "clock"}]
     is_problem(await town.move(SHELTER, reference, "accepted"), 409, "invalid-transition", "to")
+
+
+async def test_a_recipient_is_asked_again_once_whoever_strikes_the_clock_and_however_often(town: Town) -> None:
+    in_ten_minutes = datetime.now(UTC) + timedelta(minutes=10)
+    referral, _ = await permitted(town, respond_by=in_ten_minutes.isoformat())
+    assert (await town.own_view(referral))["nudged_at"] is None
+    town.do("UPDATE referrals SET nudge_at = clock_timestamp() WHERE id = %s", referral)
+    await asyncio.gather(*(lifecycle.nudge(town.app.state.database) for _ in range(8)))
+    nudge = (await town.wait_events(referral, 2))[1]
+    assert isinstance(nudge, ReferralRespondSoon)
+    assert datetime.fromisoformat(str(nudge.data.respond_by)) == in_ten_minutes
+    assert (nudge.data.referral.status, nudge.data.publisher) == ("requested", Party(organization=OUTREACH))
+    view = await town.own_view(referral)
+    assert (view["status"], view["nudged_at"], len(view["history"])) == ("requested", nudge.time, 1)
+    await town.stop()
+    await town.start()
+    assert (await town.move(SHELTER, referral, "accepted")).status_code == 200
+    await town.shown(OUTREACH, referral, "accepted")
+    kinds = [type(event) for event in await town.events(referral)]
+    assert kinds == [ReferralRequested, ReferralRespondSoon, ReferralAccepted]
+
+
+async def test_who_has_answered_or_is_late_is_not_asked_again(town: Town) -> None:
+    soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+    answered, late = [await town.refer(respond_by=soon) for _ in range(2)]
+    history = await town.refer(respond_by=soon, historical=True)
+    await town.crossing(answered, verdict="deidentified")
+    reference = (await town.own_view(answered))["crossing"][0]["reference"]
+    assert (await town.move(SHELTER, reference, "accepted")).status_code == 200
+    due = "UPDATE referrals SET nudge_at = clock_timestamp() WHERE id = %s"
+    over = "UPDATE referrals SET nudge_at = clock_timestamp(), respond_by = clock_timestamp() WHERE id = %s"
+    town.do(due, answered)
+    town.do(over, late)
+    await town.shown(OUTREACH, late, "expired")
+    for referral in (answered, late, history):
+        assert (await town.own_view(referral))["nudged_at"] is None
+    with direct(town.settings.database_url) as connection:
+        query = "SELECT id FROM referrals WHERE nudge_at IS NULL AND id = ANY(%s)"
+        assert connection.execute(query, ([late, history],)).fetchall() == [(history,)]
 
 
 async def test_who_answers_between_the_end_of_its_time_and_the_clock_is_late_all_the_same(town: Town) -> None:

@@ -32,6 +32,7 @@ from schemas.records import (
     ReferralCancelled,
     ReferralEvents,
     ReferralRequested,
+    ReferralRespondSoon,
     ReferralUpdated,
 )
 from services.kit.client_keys import DEFAULT_SUITE, ClientKeyPair, generate_client_keys
@@ -48,6 +49,7 @@ KINDS: dict[str, type[ReferralEvents]] = {
     "updated": ReferralUpdated,
     "accepted": ReferralAccepted,
     "cancelled": ReferralCancelled,
+    "respond_soon": ReferralRespondSoon,
 }
 STATUS: dict[str, ReferralStatus] = {"updated": "requested", "accepted": "accepted", "cancelled": "cancelled"}
 

@@ -1,0 +1,49 @@
+"""What a recipient is told besides a status: by when to answer, and that its copy is to be withdrawn."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.webhooks.custodian import Release
+from services.webhooks.render import render, to_json
+from services.webhooks.told import Told
+from tests.support.outreach import SEGMENTS, World
+
+STATUS_FIELDS = {
+    "event_id",
+    "verdict",
+    "publisher",
+    "purpose",
+    "referral_id",
+    "referral_version",
+    "status",
+    "shared",
+    "obligations",
+    "notices",
+}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def rendered(told: Told, release: Release) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(to_json(render(told, release)))
+    return document
+
+
+def test_who_is_asked_again_hears_by_when_to_answer_and_whose_permission_lapsed_does_not(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    world.log.say(made, "respond_soon", respond_by="2026-11-22T18:00:30.5Z")
+    told = world.last()
+    document = rendered(told, world.release(told))
+    assert (document["type"], document["data"]["status"]) == ("referral.respond_soon", "requested")
+    assert set(document["data"]) == STATUS_FIELDS | {"respond_by"}
+    assert document["data"]["respond_by"] == "2026-11-22T18:00:30.5Z"
+    by_reference = rendered(told, world.release(told, known_as="reference"))["data"]
+    assert by_reference["respond_by"] == "2026-11-22T18:00:00Z", "to the minute, as all that a reference names"
+    closed = rendered(told, world.release(told, verdict="closed"))
+    assert (closed["type"], set(closed["data"])) == ("referral.closed", STATUS_FIELDS)
