@@ -33,7 +33,16 @@ DataCategory = Literal[
 ]
 PurposeOfUse = Literal["shelter-placement", "housing-placement", "care-coordination", "eligibility-determination"]
 ReferralStatus = Literal[
-    "requested", "accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "expired"
+    "requested",
+    "accepted",
+    "declined",
+    "cancelled",
+    "started",
+    "on_hold",
+    "completed",
+    "failed",
+    "expired",
+    "entered_in_error",
 ]
 OrganizationKind = Literal["provider", "coordinator", "funder", "auditor", "community"]
 ConsentMethod = Literal["written", "electronic", "verbal"]

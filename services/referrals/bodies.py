@@ -33,7 +33,9 @@ ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=str)]
 ShownStatus = Literal[ReferralStatus, "closed"]
 StepBy = Literal["originator", "recipient", "clock"]
-TransitionTo = Literal["accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed"]
+TransitionTo = Literal[
+    "accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "entered_in_error"
+]
 
 
 class Actor(Closed):

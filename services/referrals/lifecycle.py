@@ -1,5 +1,6 @@
 """Moves referrals: by a party, by the clock, and again to their recipients when the client grants what was withheld."""
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +14,11 @@ from services.kit.problems import Problem, invalid_body
 from services.referrals import bodies, model, publishing, sealed, store
 from services.referrals.intake import public_actor
 from services.referrals.model import Role
-from services.referrals.tables import Referral, Step, View
+from services.referrals.tables import Member, Referral, Step, View
 
 AT_ONCE: Final = 100
 UNDER_THE_HEADS_NAME: Final = "Moved only under the name by which the caller was told of the head of household."
-_EXPLAINED: Final = frozenset({"declined", "cancelled", "failed"})
+_EXPLAINED: Final = frozenset({"declined", "cancelled", "failed", model.IN_ERROR})
 
 
 class Unsettled(Problem):
@@ -111,7 +112,7 @@ async def _is_overdue(session: AsyncSession, referral: Referral) -> bool:
 
 def _check_reason(body: bodies.NewTransition) -> None:
     if body.reason_code is not None and body.to not in _EXPLAINED:
-        raise invalid_body("reason_code", "is for declined, cancelled and failed")
+        raise invalid_body("reason_code", "is for declined, cancelled, failed and entered_in_error")
     if body.declined_by is not None and body.to != "declined":
         raise invalid_body("declined_by", "is for declined")
 
@@ -123,15 +124,12 @@ async def _move(
     head = await store.head(session, referral.id)
     publishing.count(referral, head)
     referral.status, referral.status_version = to, head.version
-    status_at = await publishing.publish_status(
-        session,
-        referral,
-        head,
-        _publisher(referral, role),
-        actor=public_actor(body.actor) if body else None,
-        reason_code=body.reason_code if body else None,
-        declined_by=body.declined_by if body else None,
-    )
+    status_at = await _publish(session, referral, head, role, body)
+    if to == model.IN_ERROR and await store.members_can_be_told(session, referral, head):
+        for member in await store.members(session, [referral.id]):
+            if not member.head:
+                publishing.count(referral, member)
+                await _publish(session, referral, member, role, body)
     if role is not Role.RECIPIENT or referral.historical:
         # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
         own = await store.own_view(session, referral)
@@ -139,6 +137,20 @@ async def _move(
         session.add(Step(referral_id=referral.id, version=head.version, status=to, at=status_at, by=role.value))
     elif view is not None:
         view.see(view.sight.said(to, head.version))
+
+
+async def _publish(
+    session: AsyncSession, referral: Referral, member: Member, role: Role, body: bodies.NewTransition | None
+) -> datetime:
+    return await publishing.publish_status(
+        session,
+        referral,
+        member,
+        _publisher(referral, role),
+        actor=public_actor(body.actor) if body else None,
+        reason_code=body.reason_code if body else None,
+        declined_by=body.declined_by if body else None,
+    )
 
 
 def _publisher(referral: Referral, role: Role) -> Party:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 from schemas.codes import RelationshipToHeadOfHousehold
 from schemas.events import ReferralStatus
@@ -12,13 +12,16 @@ from schemas.events import ReferralStatus
 OPEN: Final[frozenset[ReferralStatus]] = frozenset({"requested", "accepted", "started", "on_hold"})
 _ENDS: Final[frozenset[ReferralStatus]] = frozenset({"completed", "failed", "cancelled"})
 
+_ARROWS: Final[Mapping[ReferralStatus, frozenset[ReferralStatus]]] = {
+    "requested": frozenset({"accepted", "declined", "cancelled", "expired"}),
+    "accepted": _ENDS | {"started", "on_hold"},
+    "started": _ENDS | {"on_hold"},
+    "on_hold": _ENDS | {"started"},
+}
+IN_ERROR: Final[ReferralStatus] = "entered_in_error"
+"""What should never have been made can be said to be so in whatever status; nothing follows it."""
 FOLLOWING: Final[Mapping[ReferralStatus, frozenset[ReferralStatus]]] = MappingProxyType(
-    {
-        "requested": frozenset({"accepted", "declined", "cancelled", "expired"}),
-        "accepted": _ENDS | {"started", "on_hold"},
-        "started": _ENDS | {"on_hold"},
-        "on_hold": _ENDS | {"started"},
-    }
+    {status: _ARROWS.get(status, frozenset()) | {IN_ERROR} for status in get_args(ReferralStatus) if status != IN_ERROR}
 )
 
 
@@ -32,7 +35,7 @@ class Role(Enum):
 
 MAY: Final[Mapping[Role, frozenset[ReferralStatus]]] = MappingProxyType(
     {
-        Role.ORIGINATOR: frozenset({"cancelled"}),
+        Role.ORIGINATOR: frozenset({"cancelled", IN_ERROR}),
         Role.RECIPIENT: frozenset({"accepted", "declined", "started", "on_hold", "completed", "failed"}),
         Role.CLOCK: frozenset({"expired"}),
     }

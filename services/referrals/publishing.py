@@ -86,16 +86,16 @@ async def publish_boxes(
 async def publish_status(
     session: AsyncSession,
     referral: Referral,
-    head: Member,
+    member: Member,
     publisher: Party,
     *,
     actor: Actor | None = None,
     reason_code: DeclineReason | None = None,
     declined_by: DeclinedBy | None = None,
 ) -> datetime:
-    """Publish the referral's new status, once, under the head of household's client id; return the event's time."""
+    """Publish the referral's new status under a member's client id, the head's as a rule; return the event's time."""
     data = replace(
-        public_data(referral, head, publisher, referral.status),
+        public_data(referral, member, publisher, referral.status),
         actor=actor,
         reason_code=reason_code,
         declined_by=declined_by,

@@ -91,6 +91,18 @@ async def head_reached(session: AsyncSession, referral: Referral) -> bool:
     return row is not None and row.reached
 
 
+async def members_can_be_told(session: AsyncSession, referral: Referral, head: Member) -> bool:
+    """Whether the other members' end may be said under the referral's id, in the same moment as the head's.
+
+    Not to a recipient that knows the head by the reference alone, or may yet: both words together would link the two.
+    """
+    if await head_reached(session, referral):
+        return True
+    decided = select(col(Decision.verdict)).distinct()
+    of_head = decided.where(col(Decision.referral_id) == referral.id, col(Decision.client_id) == head.client_id)
+    return (await session.scalars(of_head)).all() == ["deny"]
+
+
 def views(organization: str, status: str | None) -> Select[View]:
     """Select all that an organization may see and has a name for, of one status as shown if asked."""
     nameable = or_(col(View.client_id).is_(None), col(View.name) != col(View.referral_id), col(View.reached))

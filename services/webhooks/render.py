@@ -111,7 +111,7 @@ def _deidentified(told: Told, shared: Shared) -> Deidentified:
 def _identified(told: Told, release: Release, shared: Shared) -> Identified:
     data = told.event.data
     is_permit = release.verdict == "permit"
-    obligations = _obligations(told, release, shared) if is_permit else []
+    obligations = _obligations(told, release, shared)
     given: dict[str, Any] = dict(_names(told, release))
     if "referral_id" in given:  # whoever knows a reference alone is told neither whose project it is nor a precise time
         given["publisher_project"] = data.publisher.project

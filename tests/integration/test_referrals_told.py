@@ -12,6 +12,7 @@ from schemas.events import Party
 from schemas.records import (
     ConsentExcluded,
     ReferralAccepted,
+    ReferralEnteredInError,
     ReferralExpired,
     ReferralRequested,
     ReferralRespondSoon,
@@ -123,6 +124,29 @@ async def test_who_has_answered_or_is_late_is_not_asked_again(town: Town) -> Non
     with direct(town.settings.database_url) as connection:
         query = "SELECT id FROM referrals WHERE nudge_at IS NULL AND id = ANY(%s)"
         assert connection.execute(query, ([late, history],)).fetchall() == [(history,)]
+
+
+async def test_in_whatever_status_the_originator_may_say_that_it_was_an_error_and_nobody_else(town: Town) -> None:
+    referral, client = await permitted(town)
+    is_problem(await town.move(SHELTER, referral, "entered_in_error"), 409, "invalid-transition", "to")
+    assert (await town.move(SHELTER, referral, "declined")).status_code == 200
+    await town.shown(OUTREACH, referral, "declined")
+    said = await town.move(OUTREACH, referral, "entered_in_error", reason_code="duplicate")
+    assert (said.status_code, said.json()) == (200, {"id": referral, "status": "entered_in_error"})
+    await town.shown(SHELTER, referral, "entered_in_error")
+    for organization, to in ((OUTREACH, "entered_in_error"), (OUTREACH, "cancelled"), (SHELTER, "accepted")):
+        is_problem(await town.move(organization, referral, to), 409, "invalid-transition", "to")
+    more = {"client_id": client, "segments": {"identity": NAME}}
+    is_problem(await town.post(OUTREACH, f"/referrals/{referral}/segments", more), 409, "wrong-status")
+    steps = (await town.own_view(referral))["history"]
+    assert [(each["status"], each["by"]) for each in steps] == [
+        ("requested", "originator"),
+        ("declined", "recipient"),
+        ("entered_in_error", "originator"),
+    ]
+    event = (await town.events(referral))[-1]
+    assert isinstance(event, ReferralEnteredInError)
+    assert event.data.reason_code == "duplicate"
 
 
 async def test_who_answers_between_the_end_of_its_time_and_the_clock_is_late_all_the_same(town: Town) -> None:

@@ -30,6 +30,7 @@ from schemas.records import (
     OrganizationChanged,
     ReferralAccepted,
     ReferralCancelled,
+    ReferralEnteredInError,
     ReferralEvents,
     ReferralRequested,
     ReferralRespondSoon,
@@ -49,9 +50,15 @@ KINDS: dict[str, type[ReferralEvents]] = {
     "updated": ReferralUpdated,
     "accepted": ReferralAccepted,
     "cancelled": ReferralCancelled,
+    "entered_in_error": ReferralEnteredInError,
     "respond_soon": ReferralRespondSoon,
 }
-STATUS: dict[str, ReferralStatus] = {"updated": "requested", "accepted": "accepted", "cancelled": "cancelled"}
+STATUS: dict[str, ReferralStatus] = {
+    "updated": "requested",
+    "accepted": "accepted",
+    "cancelled": "cancelled",
+    "entered_in_error": "entered_in_error",
+}
 
 
 @dataclass

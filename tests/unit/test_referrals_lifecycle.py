@@ -39,11 +39,6 @@ on_hold completed r
 on_hold failed r
 on_hold cancelled ol
 """
-ALLOWED = {
-    (source, target, who)
-    for source, target, whos in (line.split() for line in ARROWS.strip().splitlines())
-    for who in whos
-}
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WHO = {
     "o": (Role.ORIGINATOR, False),
@@ -61,7 +56,13 @@ STATUSES: tuple[ReferralStatus, ...] = (
     "completed",
     "failed",
     "expired",
+    "entered_in_error",
 )
+ALLOWED = {
+    (source, target, who)
+    for source, target, whos in (line.split() for line in ARROWS.strip().splitlines())
+    for who in whos
+} | {(status, "entered_in_error", "o") for status in STATUSES if status != "entered_in_error"}
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -84,8 +85,10 @@ class Lifecycle(RuleBasedStateMachine):
             self.status = to
 
     @invariant()
-    def ended_means_ended(self) -> None:
-        assert (self.status in OPEN) == bool(FOLLOWING.get(self.status))
+    def ended_means_ended_but_for_an_error(self) -> None:
+        following = FOLLOWING.get(self.status, frozenset())
+        assert (self.status in OPEN) == bool(following - {"entered_in_error"})
+        assert bool(following) == (self.status != "entered_in_error")
 
 
 TestLifecycle = Lifecycle.TestCase

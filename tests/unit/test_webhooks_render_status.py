@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from policy.reasons import OBLIGATIONS
 from services.webhooks.custodian import Release
 from services.webhooks.render import render, to_json
 from services.webhooks.told import Told
@@ -47,3 +48,26 @@ def test_who_is_asked_again_hears_by_when_to_answer_and_whose_permission_lapsed_
     assert by_reference["respond_by"] == "2026-11-22T18:00:00Z", "to the minute, as all that a reference names"
     closed = rendered(told, world.release(told, verdict="closed"))
     assert (closed["type"], set(closed["data"])) == ("referral.closed", STATUS_FIELDS)
+
+
+@pytest.mark.parametrize("verdict", ["status", "closed"])
+def test_a_copy_of_what_was_entered_in_error_is_to_be_withdrawn(world: World, verdict: Any) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    world.log.say(made, "entered_in_error")
+    told = world.last()
+    document = rendered(told, world.release(told, verdict=verdict))
+    word = "entered_in_error" if verdict == "status" else "closed"
+    assert (document["type"], document["data"]["status"]) == (f"referral.{word}", word)
+    assert set(document["data"]) == STATUS_FIELDS
+    assert document["data"]["obligations"] == ["withdraw-copy"]
+    assert document["data"]["notices"] == [OBLIGATIONS["withdraw-copy"]]
+
+
+def test_no_other_status_obliges_to_anything(world: World) -> None:
+    world.log.grant(world.client, "outreach", "shelter", "identity")
+    made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
+    world.log.say(made, "cancelled")
+    told = world.last()
+    data = rendered(told, world.release(told))["data"]
+    assert (data["obligations"], data["notices"]) == ([], [])
