@@ -14,7 +14,7 @@ from policy.regimes import Rule, rule
 from policy.state import BY_ID, STRANGER, ReferralState
 from schemas.disclosures import Basis, CallBack, Decision, Verdict
 from schemas.events import ClientConsents, DataCategory, Envelope, HeldConsent, Party, PurposeOfUse
-from schemas.records import BoxedEvent, ReferralEvents, ReferralRequested
+from schemas.records import BoxedEvent, ReferralEnteredInError, ReferralEvents, ReferralRequested
 
 CLOSED = "closed"
 DOUBTS = frozenset({"client-in-doubt", "control-in-doubt"})
@@ -104,7 +104,9 @@ def _decided(case: Case, recipient: Party, known: int) -> Decision:
     if excluded(case.consents, told.organization, case.at):
         return _denied(told, "excluded")
     allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at)
-    return _status(allowed, told, data.referral.status, known, from_recipient)
+    decided = _status(allowed, told, data.referral.status, known, from_recipient)
+    in_error = decided.verdict == "status" and isinstance(event, ReferralEnteredInError)
+    return replace(decided, obligations=("withdraw-copy",)) if in_error else decided
 
 
 def _unconsented(

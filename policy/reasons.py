@@ -57,6 +57,7 @@ WITHHELD: Final = {
 OBLIGATIONS: Final = {
     "do-not-enter-in-hmis": "Do not enter this in an HMIS (34 U.S.C. 12291(b)(2); HUD's HMIS standards exclude it).",
     "42-cfr-2.32": "42 CFR part 2 prohibits unauthorized use or disclosure of these records.",
+    "withdraw-copy": "This was shared in error: withdraw the copy that you keep, and pass no more of it on.",
     "34-cfr-99.33": "Education records: no further disclosure without consent (34 CFR 99.33).",
 }
 

@@ -33,7 +33,16 @@ DataCategory = Literal[
 ]
 PurposeOfUse = Literal["shelter-placement", "housing-placement", "care-coordination", "eligibility-determination"]
 ReferralStatus = Literal[
-    "requested", "accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "expired"
+    "requested",
+    "accepted",
+    "declined",
+    "cancelled",
+    "started",
+    "on_hold",
+    "completed",
+    "failed",
+    "expired",
+    "entered_in_error",
 ]
 OrganizationKind = Literal["provider", "coordinator", "funder", "auditor", "community"]
 ConsentMethod = Literal["written", "electronic", "verbal"]
@@ -118,6 +127,7 @@ class ReferralData(Closed, frozen=True):
     call_back: Identifier | None = None
     reason_code: DeclineReason | None = None
     declined_by: DeclinedBy | None = None
+    respond_by: Timestamp | None = None  # of referral.respond_soon alone
     sealed: tuple[Envelope, ...] = ()
 
 

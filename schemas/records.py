@@ -87,6 +87,14 @@ class ReferralExpired(ReferralEvent, tag="referral.expired", frozen=True):
     """Nobody answered in time."""
 
 
+class ReferralEnteredInError(ReferralEvent, tag="referral.entered_in_error", frozen=True):
+    """It should never have been made; told for each client that the recipient may know it to be about."""
+
+
+class ReferralRespondSoon(ReferralEvent, tag="referral.respond_soon", frozen=True):
+    """Nobody has answered, and the time to do so is nearly over: still requested."""
+
+
 class ConsentGranted(ConsentRecord, tag="consent.granted", frozen=True):
     """Widens: counts only above the client's mark."""
 
@@ -199,6 +207,8 @@ ReferralEvents = (
     | ReferralCompleted
     | ReferralFailed
     | ReferralExpired
+    | ReferralRespondSoon
+    | ReferralEnteredInError
 )
 Event = ReferralEvents | SignedEvent
 
@@ -208,7 +218,6 @@ RESERVED_TYPES = (
     "consent.entered_in_error",
     "client.merged",
     "client.erased",
-    "referral.entered_in_error",
     "emergency.access",
     "time.corrected",
 )

@@ -73,7 +73,13 @@ async def account_for_disclosures(
         if not rows and not await store.is_party(session, organization, client_id):
             raise Problem("not-found")
         deliveries = await store.deliveries(session, [row.id for row in rows])
-    return page.page(rows, _number, lambda row: model.accounted_to(organization, row, deliveries.get(row.id, ())))
+        in_error = await store.entered_in_error(session, organization, {row.referral_id for row in rows})
+
+    def line(row: Decision) -> bodies.Disclosure:
+        told = model.accounted_to(organization, row, deliveries.get(row.id, ()))
+        return told.model_copy(update={"entered_in_error": True}) if row.referral_id in in_error else told
+
+    return page.page(rows, _number, line)
 
 
 def _number(decision: Decision) -> int:

@@ -80,8 +80,12 @@ class Outcome(BaseModel):
 
 
 class Disclosure(Crossing):
-    """A line of a client's accounting. `categories` were delivered so far; `permitted` is what the log let cross."""
+    """A line of a client's accounting. `categories` were delivered so far; `permitted` is what the log let cross.
+
+    `entered_in_error`: its referral should never have been made, as its originator said later. Nothing else changes.
+    """
 
     categories: list[DataCategory]
     permitted: list[DataCategory] | None = None
+    entered_in_error: Literal[True] | None = None
     deliveries: list[Outcome]

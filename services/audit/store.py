@@ -14,12 +14,15 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from schemas.events import DataCategory
+from schemas.records import ReferralEnteredInError
 from services.audit.tables import Decision, Delivery, Organization
 from services.kit.database import driver
 from services.kit.problems import Problem
 
 DECISIONS_LOCK: Final = 7_201_865_306
 """Any constant: decisions commit in the order of their numbers, so that no cursor passes one by."""
+
+IN_ERROR: Final = str(ReferralEnteredInError.__struct_config__.tag)
 
 Row = dict[str, Any]
 
@@ -162,6 +165,15 @@ def accounting(organization: str, client_id: str) -> Select[Decision]:
     return select(Decision).where(
         _is_own(organization), _knows(organization), about, _shown_verdict(organization) != "deny"
     )
+
+
+async def entered_in_error(session: AsyncSession, organization: str, referral_ids: Collection[str]) -> set[str]:
+    """Return those of the referrals that were entered in error, as far as the organization said so or was told."""
+    heard = or_(col(Decision.publisher) == organization, col(Decision.told_verdict) == "status")
+    found = select(col(Decision.referral_id)).where(
+        _is_own(organization), heard, col(Decision.type) == IN_ERROR, col(Decision.referral_id).in_(referral_ids)
+    )
+    return set(await session.scalars(found))
 
 
 async def is_party(session: AsyncSession, organization: str, client_id: str) -> bool:

@@ -100,6 +100,8 @@ async def create_transition(
 ) -> ReferralStatusView:
     """Move a referral to its next status: the originator cancels, the recipient does all the rest.
 
+    `entered_in_error`, of whatever status, is the originator's too: who knows the referral is to withdraw its copy.
+
     A recipient moves it under the name by which it was told of the head of household.
     """
 

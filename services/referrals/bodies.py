@@ -13,7 +13,7 @@ from schemas.fields import Closed, ShortText
 from schemas.need import NeedDetails, Service
 from services.kit.bodies import Code
 from services.kit.problems import refusal
-from services.referrals.crossing import CrossingVerdict
+from services.referrals.crossing import CrossingVerdict, DeliveryState
 
 LARGEST_HOUSEHOLD = 20
 _RFC3339 = re.compile(r"(?:19|20|21)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -32,7 +32,10 @@ def _instant(value: object) -> object:
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=str)]
 ShownStatus = Literal[ReferralStatus, "closed"]
-TransitionTo = Literal["accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed"]
+StepBy = Literal["originator", "recipient", "clock"]
+TransitionTo = Literal[
+    "accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "entered_in_error"
+]
 
 
 class Actor(Closed):
@@ -114,8 +117,19 @@ class MemberView(BaseModel):
     categories: list[DataCategory]
 
 
+class Explained(BaseModel):
+    """What crossed, and why each category stayed behind, in sentences for a person; the codes say the same."""
+
+    verdict: str
+    withheld: dict[DataCategory, str]
+
+
 class CrossingView(BaseModel):
-    """What crossed about one client: categories sent, and withheld with the reason, as the originator may know it."""
+    """What crossed about one client: categories sent, and withheld with the reason, as the originator may know it.
+
+    `decided_at` is the log's time. `delivery`: `failed` is tried again; what was `given_up` lies in the recipient's
+    inbox still; `withheld` is of all that may not be sent. None of them before that was kept.
+    """
 
     recipient: Addressee
     client_id: str
@@ -124,13 +138,26 @@ class CrossingView(BaseModel):
     categories: list[DataCategory]
     withheld: dict[DataCategory, str]
     delivered_at: datetime | None
+    explained: Explained
+    decided_at: datetime | None
+    delivery: DeliveryState
+
+
+class StepView(BaseModel):
+    """A status of the referral that its originator made or was told of, when, and who made it."""
+
+    status: ShownStatus
+    at: datetime
+    by: StepBy
 
 
 class ReferralView(ReferralStatusView):
     """All that its originator sees: everything but the boxes.
 
     `status_at` is the time that the event which made this status bears on the log, by this service's clock; of
-    `requested`, `created_at`. None for another status that was made before this was kept.
+    `requested`, `created_at`. None for another status that was made before this was kept. `history` has the request and
+    the newest steps of which the originator was told, or which it made. `nudged_at`: when the recipient, as far as it
+    may know of the referral, was asked again.
     """
 
     status_at: datetime | None
@@ -140,9 +167,11 @@ class ReferralView(ReferralStatusView):
     purpose: PurposeOfUse
     call_back: str
     respond_by: datetime | None
+    nudged_at: datetime | None
     external_id: str | None
     occurred_at: datetime | None
     historical: bool
     created_at: datetime
     members: list[MemberView]
     crossing: list[CrossingView]
+    history: list[StepView]

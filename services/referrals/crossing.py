@@ -3,12 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from schemas.events import DataCategory
 from services.kit.sayable import UNSAID, sayable
 
 CrossingVerdict = Literal["permit", "deidentified", "not_sent"]
+Trouble = Literal["failed", "given_up"]
+DeliveryState = Literal["pending", "delivered", "withheld"] | Trouble
+
+UNDECIDED: Final = "It is not decided yet what may be sent."
+_EXPLAINED: Final[Mapping[CrossingVerdict, str]] = {
+    "permit": "The recipient may know who this is, and gets the categories listed.",
+    "deidentified": "The recipient gets the need alone, and does not learn who this is.",
+    "not_sent": "The recipient gets nothing about this person.",
+}
 
 
 class Decided(Protocol):
@@ -21,19 +30,29 @@ class Decided(Protocol):
     released_categories: list[DataCategory] | None
     delivered_at: datetime | None
     stopped: str | None  # why the custodian let nothing go
+    decided_at: datetime | None
+    trouble: Trouble | None  # of the last attempt that did not arrive
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """The newest that crossed, or may cross any moment, and what of the newest event stays behind, and why.
 
-    A category can stand in both: it crossed once, and would not now.
+    A category can stand in both: it crossed once, and would not now. `delivery` is of what crossed; of nothing it is
+    withheld, or pending until that is decided.
     """
 
     verdict: CrossingVerdict
     categories: tuple[DataCategory, ...]
     withheld: Mapping[DataCategory, str]
     delivered_at: datetime | None
+    decided_at: datetime | None
+    delivery: DeliveryState
+
+    @property
+    def explained(self) -> str:
+        """The verdict in a sentence."""
+        return UNDECIDED if self.verdict == "not_sent" and self.delivery == "pending" else _EXPLAINED[self.verdict]
 
 
 def crossing(decisions: Sequence[Decided]) -> Crossing:
@@ -42,9 +61,16 @@ def crossing(decisions: Sequence[Decided]) -> Crossing:
     crossed = next((each for each in reversed(decided) if _crosses(each)), None)
     withheld = _withheld(decided[-1]) if decided else {}
     if crossed is None:
-        return Crossing("not_sent", (), withheld, None)
-    permit = (crossed.released_verdict or crossed.verdict) == "permit"
-    return Crossing("permit" if permit else "deidentified", tuple(_sent(crossed)), withheld, crossed.delivered_at)
+        decided_at = decided[-1].decided_at if decided else None
+        return Crossing("not_sent", (), withheld, None, decided_at, "withheld" if decided else "pending")
+    return Crossing(
+        "permit" if (crossed.released_verdict or crossed.verdict) == "permit" else "deidentified",
+        tuple(_sent(crossed)),
+        withheld,
+        crossed.delivered_at,
+        crossed.decided_at,
+        "delivered" if crossed.delivered_at is not None else crossed.trouble or "pending",
+    )
 
 
 def _crosses(decision: Decided) -> bool:

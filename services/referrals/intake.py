@@ -145,6 +145,7 @@ async def _check_times(transaction: Transaction, body: bodies.NewReferral) -> No
 
 
 def _new_referral(organization: str, body: bodies.NewReferral) -> Referral:
+    created_at = datetime.now(UTC)
     return Referral(
         id=random_id(),
         originator=organization,
@@ -161,7 +162,8 @@ def _new_referral(organization: str, body: bodies.NewReferral) -> Referral:
         status="requested",
         version=1,
         status_version=1,
-        created_at=datetime.now(UTC),
+        created_at=created_at,
+        nudge_at=None if body.historical else model.nudge_at(created_at, body.respond_by),
     )
 
 

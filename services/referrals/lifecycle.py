@@ -1,5 +1,6 @@
 """Moves referrals: by a party, by the clock, and again to their recipients when the client grants what was withheld."""
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +14,11 @@ from services.kit.problems import Problem, invalid_body
 from services.referrals import bodies, model, publishing, sealed, store
 from services.referrals.intake import public_actor
 from services.referrals.model import Role
-from services.referrals.tables import Referral, View
+from services.referrals.tables import Member, Referral, Step, View
 
-EXPIRED_AT_ONCE: Final = 100
+AT_ONCE: Final = 100
 UNDER_THE_HEADS_NAME: Final = "Moved only under the name by which the caller was told of the head of household."
-_EXPLAINED: Final = frozenset({"declined", "cancelled", "failed"})
+_EXPLAINED: Final = frozenset({"declined", "cancelled", "failed", model.IN_ERROR})
 
 
 class Unsettled(Problem):
@@ -36,6 +37,8 @@ async def transition(
         model.check_transition(referral.status, body.to, role, lapsed=view is not None and view.sight.lapsed)
     except model.InvalidTransition as refused:
         raise Problem("invalid-transition", str(refused), field="to") from None
+    if role is Role.RECIPIENT and await _is_overdue(session, referral):
+        raise Problem("invalid-transition", "The time to answer is over: the referral expires.", field="to")
     await _move(session, referral, role, view, body)
     return bodies.ReferralStatusView.of(name, view.sight.shown if view else referral.status)
 
@@ -43,12 +46,25 @@ async def transition(
 async def expire(database_of_ours: Database) -> None:
     """Expire the referrals that nobody answered by the time their originator gave."""
     async with database_of_ours.transaction() as session:
-        overdue = await store.overdue(session, await database.now(session), EXPIRED_AT_ONCE)
+        overdue = await store.overdue(session, await database.now(session), AT_ONCE)
     for referral_id in overdue:
         async with database_of_ours.transaction() as session:
             referral = await store.locked(session, referral_id)
             if referral.status == "requested":
                 await _move(session, referral, Role.CLOCK, None, None)
+
+
+async def nudge(database_of_ours: Database) -> None:
+    """Ask recipients again, once, that have not answered though the time to do so is nearly over."""
+    async with database_of_ours.transaction() as session:
+        due = await store.to_nudge(session, await database.now(session), AT_ONCE)
+    for referral_id in due:
+        async with database_of_ours.transaction() as session:
+            referral = await store.locked(session, referral_id)
+            if referral.status == "requested" and referral.nudged_at is None:
+                head = await store.head(session, referral_id)
+                publishing.count(referral, head)
+                referral.nudged_at = await publishing.publish_nudge(session, referral, head)
 
 
 async def follow(session: AsyncSession, event: ConsentGranted, partition: int) -> None:
@@ -87,9 +103,16 @@ async def _locked(session: AsyncSession, view: View) -> Referral:
     return referral
 
 
+async def _is_overdue(session: AsyncSession, referral: Referral) -> bool:
+    """Whether the clock is about to expire it: who answers in that moment is late all the same."""
+    if referral.status != "requested" or referral.historical or referral.respond_by is None:
+        return False
+    return referral.respond_by <= await database.now(session)
+
+
 def _check_reason(body: bodies.NewTransition) -> None:
     if body.reason_code is not None and body.to not in _EXPLAINED:
-        raise invalid_body("reason_code", "is for declined, cancelled and failed")
+        raise invalid_body("reason_code", "is for declined, cancelled, failed and entered_in_error")
     if body.declined_by is not None and body.to != "declined":
         raise invalid_body("declined_by", "is for declined")
 
@@ -101,21 +124,33 @@ async def _move(
     head = await store.head(session, referral.id)
     publishing.count(referral, head)
     referral.status, referral.status_version = to, head.version
-    status_at = await publishing.publish_status(
+    status_at = await _publish(session, referral, head, role, body)
+    if to == model.IN_ERROR and await store.members_can_be_told(session, referral, head):
+        for member in await store.members(session, [referral.id]):
+            if not member.head:
+                publishing.count(referral, member)
+                await _publish(session, referral, member, role, body)
+    if role is not Role.RECIPIENT or referral.historical:
+        # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
+        own = await store.own_view(session, referral)
+        own.see(own.sight.said_by_originator(to, head.version, status_at))
+        session.add(Step(referral_id=referral.id, version=head.version, status=to, at=status_at, by=role.value))
+    elif view is not None:
+        view.see(view.sight.said(to, head.version))
+
+
+async def _publish(
+    session: AsyncSession, referral: Referral, member: Member, role: Role, body: bodies.NewTransition | None
+) -> datetime:
+    return await publishing.publish_status(
         session,
         referral,
-        head,
+        member,
         _publisher(referral, role),
         actor=public_actor(body.actor) if body else None,
         reason_code=body.reason_code if body else None,
         declined_by=body.declined_by if body else None,
     )
-    if role is not Role.RECIPIENT or referral.historical:
-        # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
-        own = await store.own_view(session, referral)
-        own.see(own.sight.said_by_originator(to, head.version, status_at))
-    elif view is not None:
-        view.see(view.sight.said(to, head.version))
 
 
 def _publisher(referral: Referral, role: Role) -> Party:

@@ -1,9 +1,10 @@
 """The lifecycle of a referral, who may move it, and who makes up a household; pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 from schemas.codes import RelationshipToHeadOfHousehold
 from schemas.events import ReferralStatus
@@ -11,13 +12,16 @@ from schemas.events import ReferralStatus
 OPEN: Final[frozenset[ReferralStatus]] = frozenset({"requested", "accepted", "started", "on_hold"})
 _ENDS: Final[frozenset[ReferralStatus]] = frozenset({"completed", "failed", "cancelled"})
 
+_ARROWS: Final[Mapping[ReferralStatus, frozenset[ReferralStatus]]] = {
+    "requested": frozenset({"accepted", "declined", "cancelled", "expired"}),
+    "accepted": _ENDS | {"started", "on_hold"},
+    "started": _ENDS | {"on_hold"},
+    "on_hold": _ENDS | {"started"},
+}
+IN_ERROR: Final[ReferralStatus] = "entered_in_error"
+"""What should never have been made can be said to be so in whatever status; nothing follows it."""
 FOLLOWING: Final[Mapping[ReferralStatus, frozenset[ReferralStatus]]] = MappingProxyType(
-    {
-        "requested": frozenset({"accepted", "declined", "cancelled", "expired"}),
-        "accepted": _ENDS | {"started", "on_hold"},
-        "started": _ENDS | {"on_hold"},
-        "on_hold": _ENDS | {"started"},
-    }
+    {status: _ARROWS.get(status, frozenset()) | {IN_ERROR} for status in get_args(ReferralStatus) if status != IN_ERROR}
 )
 
 
@@ -31,13 +35,24 @@ class Role(Enum):
 
 MAY: Final[Mapping[Role, frozenset[ReferralStatus]]] = MappingProxyType(
     {
-        Role.ORIGINATOR: frozenset({"cancelled"}),
+        Role.ORIGINATOR: frozenset({"cancelled", IN_ERROR}),
         Role.RECIPIENT: frozenset({"accepted", "declined", "started", "on_hold", "completed", "failed"}),
         Role.CLOCK: frozenset({"expired"}),
     }
 )
 # Who may know nothing more of a referral can only let go of it.
 LAPSED_RECIPIENT_MAY: Final[frozenset[ReferralStatus]] = frozenset({"declined", "cancelled"})
+
+
+NUDGED_AFTER: Final = 0.75  # of the time to answer
+SHORTEST_TO_NUDGE: Final = timedelta(minutes=2)
+
+
+def nudge_at(created_at: datetime, respond_by: datetime | None) -> datetime | None:
+    """When a recipient that has not answered is asked again; None where there is hardly time for the first asking."""
+    if respond_by is None or respond_by - created_at < SHORTEST_TO_NUDGE:
+        return None
+    return created_at + (respond_by - created_at) * NUDGED_AFTER
 
 
 class InvalidTransition(Exception):

@@ -5,6 +5,7 @@ records says. They lock rows in one order, so that no two readers wait for each 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, LiteralString, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.events import DataCategory
 from services.kit.database import driver
+from services.referrals.crossing import Trouble
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -24,11 +26,13 @@ _PLACE: Final = (
 )
 _DECIDE: Final = (
     "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
-    "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb)),"
+    "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb,"
+    "  decided_at timestamptz)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
     "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
-    " UPDATE decisions AS d SET verdict = one.verdict, categories = one.categories, withheld = one.withheld"
+    " UPDATE decisions AS d SET verdict = one.verdict, categories = one.categories, withheld = one.withheld,"
+    "  decided_at = one.decided_at"
     " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
     " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
     " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head, reached"
@@ -37,11 +41,12 @@ _DECIDE: Final = (
 _DELIVER: Final = (
     "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
     "  source_offset bigint, organization text, verdict text, categories jsonb, delivered_at timestamptz,"
-    "  reached boolean, stopped text)),"
+    "  reached boolean, stopped text, trouble text)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization, d.reached AS reached_before"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
     "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
     " UPDATE decisions AS d SET stopped = coalesce(one.stopped, d.stopped),"
+    "  trouble = coalesce(one.trouble, d.trouble),"
     "  released_verdict = coalesce(d.released_verdict, one.verdict),"
     "  released_categories = coalesce(d.released_categories, one.categories),"
     "  delivered_at = coalesce(d.delivered_at, one.delivered_at), reached = d.reached OR one.reached"
@@ -89,21 +94,26 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What the boundary decided."""
+    """What the boundary decided, and when by the log's time."""
 
     verdict: str
     categories: Sequence[DataCategory]
     withheld: Mapping[DataCategory, str]
+    decided_at: datetime
 
 
 class Arrival(msgspec.Struct):
-    """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not."""
+    """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not.
+
+    `trouble`: how the last attempt that did not arrive ended.
+    """
 
     verdict: str | None = None
     categories: Sequence[DataCategory] | None = None
     delivered_at: str | None = None
     reached: bool = False
     stopped: str | None = None
+    trouble: Trouble | None = None
 
 
 async def place(session: AsyncSession, places: Sequence[Place]) -> None:

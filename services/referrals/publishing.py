@@ -11,7 +11,7 @@ from policy import canonical
 from policy.parse import TYPES
 from schemas.events import Actor, DeclinedBy, DeclineReason, Envelope, Party, Recipient, ReferralData, ReferralStatus
 from schemas.events import Referral as PublicReferral
-from schemas.records import ReferralRequested, ReferralUpdated
+from schemas.records import ReferralRequested, ReferralRespondSoon, ReferralUpdated
 from services.kit import outbox
 from services.kit.database import driver
 from services.kit.keys import random_id
@@ -86,21 +86,28 @@ async def publish_boxes(
 async def publish_status(
     session: AsyncSession,
     referral: Referral,
-    head: Member,
+    member: Member,
     publisher: Party,
     *,
     actor: Actor | None = None,
     reason_code: DeclineReason | None = None,
     declined_by: DeclinedBy | None = None,
 ) -> datetime:
-    """Publish the referral's new status, once, under the head of household's client id; return the event's time."""
+    """Publish the referral's new status under a member's client id, the head's as a rule; return the event's time."""
     data = replace(
-        public_data(referral, head, publisher, referral.status),
+        public_data(referral, member, publisher, referral.status),
         actor=actor,
         reason_code=reason_code,
         declined_by=declined_by,
     )
     return await _put(await driver(session), _event_type(referral.status), data)
+
+
+async def publish_nudge(session: AsyncSession, referral: Referral, head: Member) -> datetime:
+    """Publish that the time to answer is nearly over, under the head of household's client id; return its time."""
+    data = public_data(referral, head, referral.originating_party, referral.status)
+    respond_by = rfc3339(referral.respond_by) if referral.respond_by else None
+    return await _put(await driver(session), ReferralRespondSoon, replace(data, respond_by=respond_by))
 
 
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:

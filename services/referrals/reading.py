@@ -1,7 +1,8 @@
 """Applies what the service reads on the log to its tables: events, decisions, deliveries."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +15,7 @@ from services.kit.progress import positions
 from services.kit.sayable import UNSAID
 from services.kit.waiting import until
 from services.referrals import lifecycle, noted, store
+from services.referrals.crossing import Trouble
 from services.referrals.noted import Arrival, DecisionId, Noted, Outcome, Place
 from services.referrals.publishing import TOPIC
 from services.referrals.seeing import Views
@@ -22,10 +24,17 @@ STANDS_STILL_FOR: Final = 30.0  # seconds
 WITH_BOXES: Final = (ReferralRequested, ReferralUpdated)
 _TYPES_WITH_BOXES: Final = frozenset(str(kind.__struct_config__.tag) for kind in WITH_BOXES)
 _CROSSING: Final = frozenset({"permit", "deidentified"})
-_TELLING: Final = frozenset({"started", "delivered", "withheld"})
+_TROUBLE: Final[dict[str, Trouble]] = {"failed": "failed", "given_up": "given_up"}
+_TELLING: Final = frozenset({"started", "delivered", "withheld", *_TROUBLE})
 
-Told = tuple[DisclosedEvent | None, Decision]
-"""A decision, with its event if anything of it crosses to anybody."""
+
+class Told(NamedTuple):
+    """A decision and when it was made, with its event if anything of it crosses to anybody."""
+
+    event: DisclosedEvent | None
+    decision: Decision
+    at: datetime
+
 
 _DISCLOSURE = msgspec.json.Decoder(Disclosure)
 _DELIVERY = msgspec.json.Decoder(Delivery)
@@ -56,7 +65,7 @@ async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) ->
         return
     rows = await _decided(session, said)
     views = await _views(session, said, rows.values())
-    for decision_id, (event, decision) in said:
+    for decision_id, (event, decision, _) in said:
         row = rows.get(decision_id)
         if event is not None and decision.verdict != "deny":
             views.told(event, decision)
@@ -64,6 +73,7 @@ async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) ->
             views.denied(decision, about=(row.referral_id, row.client_id) if row else None)
         if row is not None and row.reached:  # our reader of deliveries was here first
             await views.reached(row)
+    await store.add_steps(session, views.steps)
 
 
 async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> None:
@@ -108,15 +118,18 @@ def _places(event: ReferralRequested | ReferralUpdated, record: Record) -> list[
 
 def _said(record: Record) -> list[tuple[DecisionId, Told]]:
     disclosure = _DISCLOSURE.decode(record.value or b"")
-    place = record.partition, disclosure.source_offset
-    return [(DecisionId(*place, one.recipient.organization), (disclosure.event, one)) for one in disclosure.decisions]
+    place, at = (record.partition, disclosure.source_offset), datetime.fromtimestamp(disclosure.at / 1000, UTC)
+    return [
+        (DecisionId(*place, one.recipient.organization), Told(disclosure.event, one, at))
+        for one in disclosure.decisions
+    ]
 
 
 async def _decided(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]]) -> dict[DecisionId, Noted]:
     """Note the decisions on events with boxes; a denial may be on one, and does not say."""
     outcomes = {
-        decision_id: Outcome(decision.verdict, decision.categories, decision.withheld)
-        for decision_id, (event, decision) in said
+        decision_id: Outcome(decision.verdict, decision.categories, decision.withheld, at)
+        for decision_id, (event, decision, at) in said
         if event is None or event.type in _TYPES_WITH_BOXES
     }
     await _events_noted(session, outcomes)
@@ -150,7 +163,7 @@ async def _views(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]],
     """Lock what anybody may see of what was decided; a denial of a lifecycle event names but the reference."""
     referral_ids = {row.referral_id for row in rows}
     names: set[tuple[str, str]] = set()
-    for _, (event, decision) in said:
+    for _, (event, decision, _) in said:
         if event is not None:
             referral_ids.add(event.data.referral.id)
         elif decision.reference is not None:
@@ -166,6 +179,9 @@ def _decision_id(delivery: Delivery) -> DecisionId:
 def _add(arrival: Arrival, delivery: Delivery) -> None:
     if delivery.state == "withheld":
         arrival.stopped = delivery.reason or UNSAID
+        return
+    if trouble := _TROUBLE.get(delivery.state):
+        arrival.trouble = trouble
         return
     arrival.reached = arrival.reached or delivery.verdict == "permit"
     if delivery.state == "delivered" and delivery.verdict in _CROSSING and arrival.delivered_at is None:

@@ -9,7 +9,7 @@ from schemas.disclosures import Decision, DisclosedEvent
 from schemas.events import ReferralData
 from services.referrals.noted import Noted
 from services.referrals.sight import CLOSED
-from services.referrals.tables import View
+from services.referrals.tables import Step, View
 
 
 class Views:
@@ -19,6 +19,8 @@ class Views:
         self._session = session
         self._rows: dict[tuple[str, str], View] = {}
         self._heads: dict[tuple[str, str], View] = {}
+        self.steps: list[Step] = []
+        """What originators were told that recipients did, to be kept."""
         for row in rows:
             self._keep(row)
 
@@ -55,7 +57,11 @@ class Views:
         referral = event.data.referral
         own = self._rows.get((referral.originator.organization, referral.id))
         if own is not None:
-            own.see(own.sight.told_originator(word, referral.version, _moment(event.time)))
+            at = _moment(event.time)
+            own.see(own.sight.told_originator(word, referral.version, at))
+            if at is not None:
+                made = Step(referral_id=referral.id, version=referral.version, status=word, at=at, by="recipient")
+                self.steps.append(made)
         # The rule was asked for what the recipient, who published this, may know: nothing any more.
         publishers = self._heads.get((event.data.publisher.organization, referral.id))
         if word == CLOSED and publishers is not None:

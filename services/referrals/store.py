@@ -2,25 +2,28 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from psycopg import AsyncConnection
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from schemas.records import ConsentAttested, ConsentGranted
 from services.referrals.model import OPEN
 from services.referrals.sight import CLOSED
-from services.referrals.tables import Decision, Member, Referral, View
+from services.referrals.tables import Decision, Member, Referral, Step, View
 
 # One round trip for a referral with all that belongs to it.
 _ADD = (
     "WITH referral AS (INSERT INTO referrals (id, originator, originator_project, recipient, recipient_project,"
     " reference, purpose, call_back, external_id, respond_by, occurred_at, historical, status, version,"
-    " status_version, created_at)"
+    " status_version, created_at, nudge_at)"
     " VALUES (%(id)s, %(originator)s, %(originator_project)s, %(recipient)s, %(recipient_project)s, %(reference)s,"
     " %(purpose)s, %(call_back)s, %(external_id)s, %(respond_by)s, %(occurred_at)s, %(historical)s, %(status)s,"
-    " %(version)s, %(status_version)s, %(created_at)s)),"
+    " %(version)s, %(status_version)s, %(created_at)s, %(nudge_at)s)),"
     " own AS (INSERT INTO views (organization, name, referral_id, permitted, reached, word, version, state, status_at)"
     " VALUES (%(originator)s, %(id)s, %(id)s, true, true, %(status)s, %(version)s, 'open', %(created_at)s))"
     " INSERT INTO members (referral_id, client_id, head, version, sealed, next_seq, followed_order)"
@@ -37,6 +40,8 @@ _USE = (
     " ORDER BY place ON CONFLICT DO NOTHING RETURNING client_id"
 )
 
+STEPS_SHOWN: Final = 50
+"""Of each referral: service can pause and go on for years."""
 NAME = col(View.name)
 _shown_status: ColumnElement[str] = case((col(View.state) == "closed", CLOSED), else_=col(View.word))
 
@@ -84,6 +89,18 @@ async def head_reached(session: AsyncSession, referral: Referral) -> bool:
     """Whether the recipient was told of the head of household by the referral's id."""
     row = await session.get(View, (referral.recipient, referral.reference))
     return row is not None and row.reached
+
+
+async def members_can_be_told(session: AsyncSession, referral: Referral, head: Member) -> bool:
+    """Whether the other members' end may be said under the referral's id, in the same moment as the head's.
+
+    Not to a recipient that knows the head by the reference alone, or may yet: both words together would link the two.
+    """
+    if await head_reached(session, referral):
+        return True
+    decided = select(col(Decision.verdict)).distinct()
+    of_head = decided.where(col(Decision.referral_id) == referral.id, col(Decision.client_id) == head.client_id)
+    return (await session.scalars(of_head)).all() == ["deny"]
 
 
 def views(organization: str, status: str | None) -> Select[View]:
@@ -147,6 +164,21 @@ async def decisions(session: AsyncSession, referral_ids: Collection[str]) -> Seq
     return (await session.scalars(query.order_by(col(Decision.partition), col(Decision.source_offset)))).all()
 
 
+async def add_steps(session: AsyncSession, steps: Sequence[Step]) -> None:
+    """Keep steps; one that is said again changes nothing."""
+    if steps:
+        await session.execute(insert(Step).on_conflict_do_nothing(), [step.model_dump() for step in steps])
+
+
+async def steps(session: AsyncSession, referral_ids: Collection[str]) -> Sequence[Step]:
+    """Return the newest steps of each referral, the oldest first."""
+    newest = func.row_number().over(partition_by=col(Step.referral_id), order_by=col(Step.version).desc())
+    numbered = select(Step, newest.label("place")).where(col(Step.referral_id).in_(referral_ids)).subquery()
+    found = aliased(Step, numbered)
+    query = select(found).where(numbered.c.place <= STEPS_SHOWN).order_by(col(found.version))
+    return (await session.scalars(query)).all()
+
+
 async def use_clients(connection: AsyncConnection, organization: str, client_ids: Sequence[str]) -> set[str]:
     """Note that a victim service provider uses these clients now; return those that it had not used before."""
     found = await connection.execute(_USE, {"organization": organization, "client_ids": sorted(client_ids)})
@@ -159,6 +191,17 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> Sequence[
         col(Referral.status) == "requested", ~col(Referral.historical), col(Referral.respond_by) <= now
     )
     return (await session.scalars(query.order_by(col(Referral.respond_by)).limit(limit))).all()
+
+
+async def to_nudge(session: AsyncSession, now: datetime, limit: int) -> Sequence[str]:
+    """Return the ids of referrals whose recipients are to be asked again."""
+    query = select(col(Referral.id)).where(
+        col(Referral.status) == "requested",
+        col(Referral.nudged_at).is_(None),
+        col(Referral.nudge_at) <= now,
+        col(Referral.respond_by) > now,
+    )
+    return (await session.scalars(query.order_by(col(Referral.nudge_at)).limit(limit))).all()
 
 
 async def to_follow(session: AsyncSession, event: ConsentGranted, partition: int) -> Sequence[Referral]:

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from schemas.events import DataCategory, Party, PurposeOfUse, ReferralStatus
 from services.kit.database import new_metadata
+from services.referrals.crossing import Trouble
 from services.referrals.sight import Sight, State
 
 METADATA = new_metadata()
@@ -24,7 +25,7 @@ class Referral(Table, table=True):
 
     Originator, purpose and recipient never change. `version` counts its events and is shown to its originator alone;
     `status_version` is the head of household's version at which the status last changed. `external_id` is the
-    originator's own and goes nowhere.
+    originator's own and goes nowhere. `nudge_at`: when the recipient is to be asked again, `nudged_at`: when it was.
     """
 
     __tablename__ = "referrals"
@@ -45,6 +46,8 @@ class Referral(Table, table=True):
     version: int
     status_version: int
     created_at: datetime = Field(sa_type=WITH_ZONE)
+    nudge_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
+    nudged_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
 
     @property
     def originating_party(self) -> Party:
@@ -141,12 +144,24 @@ class View(Table, table=True):
         self.word, self.version, self.state, self.status_at = sight.word, sight.version, sight.state, sight.status_at
 
 
+class Step(Table, table=True):
+    """A status after `requested` that the originator made, or was told of; `version` is the event's."""
+
+    __tablename__ = "steps"
+
+    referral_id: str = Field(primary_key=True, sa_type=Text, foreign_key="referrals.id")
+    version: int = Field(primary_key=True)
+    status: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=WITH_ZONE)
+    by: str = Field(sa_type=Text)
+
+
 class Decision(Table, table=True):
     """What was decided on one event with boxes for one recipient, and what became of it.
 
     The key is the decision's id. The row is made when the event is read on the log, so that a denial, which names no
     referral, finds the one that it is about. `head`: it is about the head of household. `reached`: a permit of it has
-    left for the recipient, whatever came after.
+    left for the recipient, whatever came after. `trouble`: how the last attempt that did not arrive ended.
     """
 
     __tablename__ = "decisions"
@@ -165,3 +180,5 @@ class Decision(Table, table=True):
     delivered_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
     reached: bool = False
     stopped: str | None = Field(default=None, sa_type=Text)
+    decided_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
+    trouble: Trouble | None = Field(default=None, sa_type=Text)

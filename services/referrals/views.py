@@ -5,12 +5,13 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.kit.sayable import explained
 from services.referrals import sealed, store
-from services.referrals.bodies import Addressee, CrossingView, MemberView, ReferralStatusView, ReferralView
+from services.referrals.bodies import Addressee, CrossingView, Explained, MemberView, ReferralStatusView, ReferralView
 from services.referrals.crossing import crossing
-from services.referrals.tables import Decision, Member, Referral, View
+from services.referrals.tables import Decision, Member, Referral, Step, View
 
-Row = TypeVar("Row", Member, Decision)
+Row = TypeVar("Row", Member, Decision, Step)
 
 
 async def shown(
@@ -21,9 +22,14 @@ async def shown(
     referrals = await store.referrals(session, own)
     members = _by_referral(await store.members(session, own))
     decisions = _by_referral(await store.decisions(session, own))
+    steps = _by_referral(await store.steps(session, own))
     return [
         _to_originator(
-            row, referrals[row.referral_id], members.get(row.referral_id, []), decisions.get(row.referral_id, [])
+            row,
+            referrals[row.referral_id],
+            members.get(row.referral_id, []),
+            decisions.get(row.referral_id, []),
+            steps.get(row.referral_id, []),
         )
         if row.is_originators
         else ReferralStatusView.of(name or row.listed_name, row.sight.shown)
@@ -32,7 +38,7 @@ async def shown(
 
 
 def _to_originator(
-    row: View, referral: Referral, members: Sequence[Member], decisions: Sequence[Decision]
+    row: View, referral: Referral, members: Sequence[Member], decisions: Sequence[Decision], steps: Sequence[Step]
 ) -> ReferralView:
     recipient = Addressee(organization=referral.recipient, project=referral.recipient_project)
     return ReferralView.model_validate(
@@ -46,12 +52,17 @@ def _to_originator(
             "purpose": referral.purpose,
             "call_back": referral.call_back,
             "respond_by": referral.respond_by,
+            "nudged_at": referral.nudged_at,
             "external_id": referral.external_id,
             "occurred_at": referral.occurred_at,
             "historical": referral.historical,
             "created_at": referral.created_at,
             "members": [_member(member) for member in members],
             "crossing": [_crossing(referral, recipient, member, decisions) for member in members],
+            "history": [
+                {"status": "requested", "at": referral.created_at, "by": "originator"},
+                *({"status": step.status, "at": step.at, "by": step.by} for step in steps),
+            ],
         }
     )
 
@@ -71,6 +82,12 @@ def _crossing(referral: Referral, recipient: Addressee, member: Member, decision
         categories=list(found.categories),
         withheld=dict(found.withheld),
         delivered_at=found.delivered_at,
+        explained=Explained(
+            verdict=found.explained,
+            withheld={category: explained(reason) for category, reason in found.withheld.items()},
+        ),
+        decided_at=found.decided_at,
+        delivery=found.delivery,
     )
 
 

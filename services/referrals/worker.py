@@ -1,4 +1,4 @@
-"""What runs beside the API: the relay, the three readers, and the clock that expires referrals."""
+"""What runs beside the API: the relay, the three readers, and the clock that nudges and expires."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from services.kit.settings import DatabaseSettings
 from services.kit.together import together
 from services.referrals import lifecycle, publishing, reading
 
-EXPIRED_EVERY: Final = 1.0  # seconds
+STRUCK_EVERY: Final = 1.0  # seconds
 PATIENCE_WITH_DELIVERIES: Final = 0.25  # seconds; a request waits for these in the seldom case only
 PATIENCE_WITH_CONTROL: Final = 0.25  # seconds; before a name is refused as unknown, the log is read to its end
 """The other readers have none: whoever was told a moment ago, and asks, must find what it was told."""
@@ -43,7 +43,7 @@ def relay_of(settings: DatabaseSettings) -> Relay:
 async def working(
     settings: DatabaseSettings, database: Database, view: ControlView, disclosures: DatabaseReader, relay: Relay
 ) -> AsyncIterator[None]:
-    """Relay, read and expire while the block runs; it begins once the log has."""
+    """Relay, read, nudge and expire while the block runs; it begins once the log has."""
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
     readers = (
@@ -63,7 +63,7 @@ async def working(
         await view.began()
         await running.enter_async_context(relay.running())
         await running.enter_async_context(together(*(reader.running() for reader in readers)))
-        await running.enter_async_context(beside(_expire(database)))
+        await running.enter_async_context(beside(_strike(database)))
         yield
 
 
@@ -72,7 +72,8 @@ def _as_written(row: OutboxRow) -> bytes:
     return row.body
 
 
-async def _expire(database: Database) -> None:
+async def _strike(database: Database) -> None:
     while True:
+        await lifecycle.nudge(database)
         await lifecycle.expire(database)
-        await asyncio.sleep(EXPIRED_EVERY)
+        await asyncio.sleep(STRUCK_EVERY)

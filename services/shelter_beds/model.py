@@ -10,7 +10,14 @@ from schemas.beds import CapacityStatus, ReleaseReason
 
 BedStatus = Literal["free", "held", "occupied", "offline"]
 HoldState = Literal["requested", "placed", "checked_in", "released", "expired"]
-EndReason = Literal["cancelled", "refused", "referral_declined", "referral_cancelled", "referral_expired"]
+EndReason = Literal[
+    "cancelled",
+    "refused",
+    "referral_declined",
+    "referral_cancelled",
+    "referral_expired",
+    "referral_entered_in_error",
+]
 
 LIVE: Final[frozenset[HoldState]] = frozenset({"requested", "placed"})
 DAY: Final = timedelta(days=1)

@@ -33,6 +33,7 @@ _REASONS: Final[dict[str, EndReason]] = {
     "referral.declined": "referral_declined",
     "referral.cancelled": "referral_cancelled",
     "referral.expired": "referral_expired",
+    "referral.entered_in_error": "referral_entered_in_error",
 }
 
 
@@ -81,7 +82,7 @@ async def working(
 
 
 async def follow(session: AsyncSession, records: Sequence[Record]) -> None:
-    """End the holds for referrals that were declined, cancelled or have expired; nothing else is looked at."""
+    """End the holds for referrals that came to nothing or were made in error; nothing else is looked at."""
     ended: dict[tuple[str, str], EndReason] = {}
     for record in records:
         if (found := _ended(record.value)) is not None:

@@ -12,7 +12,7 @@ from services.webhooks import inbox_items
 from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import CONSENT
 from services.webhooks.leased_answer import LeasedAnswer
-from services.webhooks.readings import Reading, Readings
+from services.webhooks.readings import Reading, Readings, in_order
 from services.webhooks.render import to_json
 
 CHUNK: Final = 16
@@ -75,7 +75,7 @@ class Inbox:
         if not answered:
             return page
         async with self._database.transaction() as session:
-            for reading in answered:
+            for reading in in_order(answered):
                 await self._readings.note(session, reading)
         shown = [reading for reading in answered if reading.message is not None]
         return Page([*page.readings, *shown], answered[-1].item.position)

@@ -29,22 +29,29 @@ _ITEM: Final = (
     col(Decision.inbox_failures),
     col(Decision.told),
 )
-# Of each client the newest permit, if it may be read as an item may be, and the newest status after it. An older permit
-# never takes the place of one that was withheld. `number` is the order of the log for each client.
+# Whoever takes or changes several rows takes them in the order of their numbers, so that no two wait for each other.
+_LOCK_REFERRAL: Final = text(
+    "SELECT FROM decisions WHERE organization = :organization AND referral_id = :referral_id"
+    " AND verdict IN ('permit', 'status') ORDER BY number FOR UPDATE"
+)
+# Of each client the newest permit, if it is not withheld, and the newest status after it. An older permit never takes
+# the place of one that was withheld. `number` is the order of the log for each client.
 _TAKE_REFERRAL: Final = text(
-    "WITH said AS (SELECT client_id, verdict, number, NOT inbox_withheld AND inbox_due_at IS NULL"
-    "  AND inbox_failures < :most AS readable FROM decisions"
-    "  WHERE organization = :organization AND referral_id = :referral_id AND verdict IN ('permit', 'status')),"
-    " newest AS (SELECT DISTINCT ON (client_id, verdict) * FROM said ORDER BY client_id, verdict, number DESC),"
-    " permits AS (SELECT client_id, number FROM newest WHERE verdict = 'permit' AND readable),"
+    "WITH newest AS (SELECT DISTINCT ON (client_id, verdict) client_id, verdict, number, inbox_withheld FROM decisions"
+    "  WHERE organization = :organization AND referral_id = :referral_id AND verdict IN ('permit', 'status')"
+    "  ORDER BY client_id, verdict, number DESC),"
+    " permits AS (SELECT client_id, number FROM newest WHERE verdict = 'permit' AND NOT inbox_withheld),"
     " wanted AS (SELECT number FROM permits UNION ALL SELECT newest.number FROM newest JOIN permits USING (client_id)"
-    "  WHERE verdict = 'status' AND readable AND newest.number > permits.number)"
+    "  WHERE verdict = 'status' AND NOT inbox_withheld AND newest.number > permits.number)"
     " UPDATE decisions SET inbox_attempts = inbox_attempts + 1 WHERE number IN (SELECT number FROM wanted)"
-    " RETURNING number, position, inbox_attempts, inbox_failures, told"
+    " RETURNING inbox_due_at IS NULL AND inbox_failures < :most AS readable,"
+    "  number, position, inbox_attempts, inbox_failures, told"
 )
 _IS_ANY_DUE: Final = text("SELECT FROM decisions WHERE inbox_due_at <= clock_timestamp() LIMIT 1")
 _BRING_BACK: Final = text(
-    "UPDATE decisions SET position = DEFAULT, inbox_due_at = NULL WHERE inbox_due_at <= clock_timestamp()"
+    "WITH due AS MATERIALIZED"
+    "  (SELECT number FROM decisions WHERE inbox_due_at <= clock_timestamp() ORDER BY number FOR UPDATE)"
+    " UPDATE decisions SET position = DEFAULT, inbox_due_at = NULL WHERE number IN (SELECT number FROM due)"
 )
 
 
@@ -69,9 +76,11 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
         .order_by(col(Decision.position))
         .limit(limit)
     )
+    in_order = select(col(Decision.number)).where(col(Decision.number).in_(following)).order_by(col(Decision.number))
+    locked = in_order.with_for_update().cte("locked").prefix_with("MATERIALIZED")
     counted = (
         update(Decision)
-        .where(col(Decision.number).in_(following))
+        .where(col(Decision.number).in_(select(locked.c.number)))
         .values(inbox_attempts=col(Decision.inbox_attempts) + 1)
         .returning(*_ITEM)
         .execution_options(synchronize_session=False)
@@ -80,13 +89,16 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
     return sorted(items, key=lambda item: item.position)
 
 
-async def take_referral(session: AsyncSession, organization: str, referral_id: str) -> list[Item]:
+async def take_referral(session: AsyncSession, organization: str, referral_id: str) -> list[Item] | None:
     """Return what a referral's story is made of, each item as a reading of its own; nothing of who was never permitted.
 
-    A withheld item stays so, as in the inbox: what may be told later comes with a newer decision.
+    A withheld item stays so, as in the inbox: what may be told later comes with a newer decision. None, which the
+    caller is to roll back, while of one no message can be made: without it the others would look like all there is.
     """
-    values = {"organization": organization, "referral_id": referral_id, "most": len(RETRY_SCHEDULE)}
-    return [_item(*row) for row in (await session.execute(_TAKE_REFERRAL, values)).all()]
+    values = {"organization": organization, "referral_id": referral_id}
+    await session.execute(_LOCK_REFERRAL, values)
+    rows = (await session.execute(_TAKE_REFERRAL, values | {"most": len(RETRY_SCHEDULE)})).all()
+    return [_item(*row) for readable, *row in rows] if all(readable for readable, *_ in rows) else None
 
 
 async def show(session: AsyncSession, item: Item, release: Release | None) -> None:

@@ -65,6 +65,9 @@ class Identified(BaseModel):
     referral_version: int
     status: Annotated[str, Field(description="The referral's status; `closed` when you may know no more")]
     occurred_at: str | None = None
+    respond_by: Annotated[
+        str | None, Field(description="Answer by then: of `referral.respond_soon`; to the full minute as `timestamp`")
+    ] = None
     call_back: CallBack | None = None
     client_id: str | None = None
     shared: Shared

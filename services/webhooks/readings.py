@@ -106,6 +106,11 @@ class Readings:
         return _rendered(item, lease, release)
 
 
+def in_order(readings: Sequence[Reading]) -> list[Reading]:
+    """Return them in the one order in which rows are locked."""
+    return sorted(readings, key=lambda reading: reading.item.number)
+
+
 def _rendered(item: Item, lease: Lease, release: Release) -> Reading:
     keyless = replace(release, keys=())
     if release.verdict == "withheld":

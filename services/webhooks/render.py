@@ -111,11 +111,13 @@ def _deidentified(told: Told, shared: Shared) -> Deidentified:
 def _identified(told: Told, release: Release, shared: Shared) -> Identified:
     data = told.event.data
     is_permit = release.verdict == "permit"
-    obligations = _obligations(told, release, shared) if is_permit else []
+    obligations = _obligations(told, release, shared)
     given: dict[str, Any] = dict(_names(told, release))
     if "referral_id" in given:  # whoever knows a reference alone is told neither whose project it is nor a precise time
         given["publisher_project"] = data.publisher.project
         given["occurred_at"] = None if _is_closed(told, release) else data.occurred_at
+    if data.respond_by is not None and not _is_closed(told, release):
+        given["respond_by"] = data.respond_by if "referral_id" in given else _to_the_minute(data.respond_by)
     if is_permit:
         given |= {"client_id": data.client_id, "consent": _consents(release, shared), **_call_back(told)}
     return Identified(

@@ -9,7 +9,7 @@ from services.webhooks import inbox_items, story
 from services.webhooks.custodian import CONSENT
 from services.webhooks.leased_answer import LeasedAnswer
 from services.webhooks.messages import Identified
-from services.webhooks.readings import Reading, Readings
+from services.webhooks.readings import Reading, Readings, in_order
 from services.webhooks.story import Known, Story
 
 
@@ -24,13 +24,19 @@ class Stories:
         """Make the answer; Problem 404 when nothing may be shown, DependencyDown when the custodian can't say of all.
 
         Whole or not at all: a story without somebody who may be known would read as a household without that person.
+        So it is if of one no message can be made, by a fault of ours, for as long as that lasts.
         """
         async with self._database.transaction() as session:
             items = await inbox_items.take_referral(session, organization, referral_id)
+            if items is None:
+                raise DependencyDown(CONSENT)
         asked = await self._readings.ask(items)
         readings = [reading for reading in asked if reading is not None]
         if len(readings) < len(items):
             self._readings.drop(*readings)
+            raise DependencyDown(CONSENT)
+        if any(reading.unmade for reading in readings):
+            await self._note(readings, ())
             raise DependencyDown(CONSENT)
         told, shown = _told(readings)
         await self._note(readings, shown)
@@ -41,7 +47,7 @@ class Stories:
     async def _note(self, readings: Sequence[Reading], shown: Sequence[Reading]) -> None:
         numbers = {reading.item.number for reading in shown}
         async with self._database.transaction() as session:
-            for reading in readings:
+            for reading in in_order(readings):
                 if reading.message is None or reading.item.number in numbers:
                     await self._readings.note(session, reading)
                 else:

@@ -25,8 +25,18 @@ CLIENT = clients_in(PARTITION, 1)[0]
 OUTREACH, SHELTER = events.Party(organization="street-outreach"), events.Party(organization="harbor-shelter")
 UNSIGNED: dict[str, Any] = {"key_id": "-", "signature": "-"}
 _ORDER = 1_795_348_800_000_000  # microseconds since 1970, as the services take their orders
-_LIFECYCLE = ("accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "expired")
-_BY_ORIGINATOR = ("cancelled", "expired")
+_LIFECYCLE = (
+    "accepted",
+    "declined",
+    "cancelled",
+    "started",
+    "on_hold",
+    "completed",
+    "failed",
+    "expired",
+    "entered_in_error",
+)
+_BY_ORIGINATOR = ("cancelled", "expired", "entered_in_error")
 
 
 def made() -> dict[str, bytes]:
@@ -187,6 +197,8 @@ def _referrals() -> Iterator[records.Event]:
         data = _referral_data(status, publisher, **declined if status == "declined" else {})
         kind: Any = TYPES[f"referral.{status}"]
         yield kind(**_context(number, "referrals"), data=data)
+    soon = _referral_data("requested", OUTREACH, respond_by="2026-11-22T18:00:00Z")
+    yield records.ReferralRespondSoon(**_context(22 + len(_LIFECYCLE), "referrals"), data=soon)
 
 
 def _referral_data(status: Any, publisher: events.Party, **more: Any) -> events.ReferralData:

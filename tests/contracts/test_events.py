@@ -27,7 +27,6 @@ RESERVED = {
     "consent.entered_in_error": "corrections of consents come with the desk's tools for them",
     "client.merged": "merging clients who turn out to be one comes later; the stricter side will count",
     "client.erased": "erasing a client is deleting one key; its record comes with restored backups",
-    "referral.entered_in_error": "corrections of referrals come with the desk's tools for them",
     "emergency.access": "emergency access under 42 CFR 2.51 comes with its own accounting",
     "time.corrected": "for a clock that once ran ahead; an operator's tool that comes later",
 }

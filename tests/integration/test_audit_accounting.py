@@ -187,3 +187,30 @@ async def test_events_are_kept_no_longer_than_until_they_are_decided(audit: Audi
 async def _count(audit: Audited, table: str) -> int:
     async with audit.database.transaction() as session:
         return int((await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())  # noqa: S608 - ours
+
+
+async def test_what_was_entered_in_error_is_flagged_for_whoever_heard_so_and_nothing_is_rewritten(
+    audit: Audited,
+) -> None:
+    client = audit.world.client()
+    audit.world.grant(client, OUTREACH, SHELTER, "identity")
+    made = audit.world.refer(client, OUTREACH, SHELTER, BOXES)
+    audit.becomes(audit.world.answers[-1], SHELTER, "delivered", "permit", "identity", "need")
+    audit.world.refer(client, OUTREACH, SHELTER, BOXES)
+    audit.becomes(audit.world.answers[-1], SHELTER, "delivered", "permit", "identity", "need")
+    await audit.catch_up()
+    before = await audit.accounting(OUTREACH, client)
+    in_error = audit.world.say(made, "entered_in_error")
+    await audit.catch_up()
+    lines = await audit.accounting(OUTREACH, client)
+    assert [line.get("entered_in_error") for line in lines] == [True, None, True]
+    assert [lines[0] | {"entered_in_error": None}, lines[1]] == [before[0] | {"entered_in_error": None}, before[1]]
+    assert [line.get("entered_in_error") for line in await audit.accounting(SHELTER, client)] == [None, None]
+    audit.becomes(in_error, SHELTER, "delivered", "closed")
+    await audit.catch_up()
+    closed = await audit.accounting(SHELTER, client)
+    assert [line.get("entered_in_error") for line in closed] == [None] * 3, "closed says no more"
+    audit.becomes(in_error, SHELTER, "delivered", "status", endpoint_id="endpoint-2")
+    await audit.catch_up()
+    told = await audit.accounting(SHELTER, client)
+    assert [line.get("entered_in_error") for line in told] == [True, None, True]

@@ -64,7 +64,7 @@ async def test_nobody_asks_for_more_than_there_is_or_more_often_than_allowed(she
     is_problem(await shelter.post(OTHER, "/holds", asked), 409, "no-free-bed")
 
 
-@pytest.mark.parametrize("end", ["refused", "cancelled", "expired", "referral_declined"])
+@pytest.mark.parametrize("end", ["refused", "cancelled", "expired", "referral_declined", "referral_entered_in_error"])
 async def test_a_request_that_ends_gives_nothing_back_for_it_took_nothing(shelter: Shelter, end: str) -> None:
     unit, referral = await shelter.unit(3, **ASKED), f"referral-of-{end}"
     taken = await shelter.hold(unit, OTHER)
@@ -77,7 +77,7 @@ async def test_a_request_that_ends_gives_nothing_back_for_it_took_nothing(shelte
     elif end == "expired":
         shelter.sql("UPDATE holds SET expires_at = now() WHERE id = %s", hold["id"])
     else:
-        await shelter.end_referral(referral, "declined")
+        await shelter.end_referral(referral, end.removeprefix("referral_"))
     state = ("expired", None) if end == "expired" else ("released", end)
     await until_state(shelter, hold["id"], state)
     assert await shelter.counts(unit) == (2, 1, 0, 0)

@@ -269,3 +269,26 @@ async def test_contacts_are_asked_for_once_and_kept_when_governance_refuses(boar
         others.refusing_contacts = Problem("insufficient-scope")
         assert "Night team" in (await navigator.get(address)).text
         others.refusing_contacts = None
+
+
+async def test_that_the_shelter_was_asked_again_or_does_not_take_it_is_said_while_it_matters(
+    board: Board, navigator: Browser
+) -> None:
+    _, address = await held(board, navigator)
+    await board.shelter.patch(OUTREACH, address.removeprefix("/board"), referral_id="referral-a")
+    board.others.nudged_at = "2026-11-26T08:40:00Z"
+    board.others.crossing = {"delivery": "failed"}
+    shown = plain((await navigator.get(address)).text)
+    assert "need; their system did not take it yet, it is tried again; not answered yet; asked again 08:40 " in shown
+    board.others.crossing = {"delivery": "given_up"}
+    assert "; su sistema no lo recibió, llámelos; " in plain((await navigator.get(address, lang="es")).text)
+    for status, said in (("expired", "expired"), ("entered_in_error", "made by mistake")):
+        board.others.status = status
+        shown = plain((await navigator.get(address, lang="en")).text)
+        assert f"; {said} " in shown
+        assert "asked again" not in shown
+
+
+def plain(page: str) -> str:
+    """The text of a page, with its white space as one sees it."""
+    return re.sub(r"\s+", " ", re.sub(r"\s*;", ";", re.sub(r"<[^>]*>", "", page)))

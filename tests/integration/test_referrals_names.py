@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 import pytest_asyncio
 
+from schemas.records import ConsentExcluded, ReferralEnteredInError
 from services.referrals.bodies import TransitionTo
 from tests.conftest import Databases
 from tests.support.chronicle import OUTREACH, SHELTER
@@ -37,15 +38,21 @@ class Household:
     child: str
 
 
-async def household(town: Town, *granting: str) -> Household:
-    """Refer a household of which those `granting` consented before; the mother always keeps her reference."""
+async def household(town: Town, *granting: str, excluding: bool = False) -> Household:
+    """Refer a household of which those `granting` consented before; the mother always keeps her reference.
+
+    `excluding`: she wants nothing to go to the shelter.
+    """
     clients = {name: town.keys.client(OUTREACH) for name in ("mother", "child")}
     for name in granting:
         await town.grant(clients[name], "identity")
+    if excluding:
+        await town.grant(clients["mother"], event=ConsentExcluded, purposes=(), expires_at=None)
     members = [town.member(clients["mother"], 1, identity=NAME), town.member(clients["child"], 2, identity=NAME)]
     referral = await town.refer(members=members)
-    verdict = "permit" if "mother" in granting else "deidentified"
-    reference = str((await town.crossing(referral, verdict=verdict))["reference"])
+    verdict = "permit" if "mother" in granting else "not_sent" if excluding else "deidentified"
+    delivery = "withheld" if excluding else "pending"
+    reference = str((await town.crossing(referral, verdict=verdict, delivery=delivery))["reference"])
     if "child" in granting:
         await town.shown(SHELTER, referral, "requested")
     return Household(referral, reference, **clients)
@@ -143,6 +150,28 @@ async def test_whoever_was_just_told_of_the_head_by_its_id_may_move_it_at_once(t
     moved = asyncio.create_task(town.move(SHELTER, of.referral, "accepted"))
     await reach(town, of, of.mother)
     assert (await moved).json() == {"id": of.referral, "status": "accepted"}
+
+
+async def test_an_error_is_told_of_each_member_unless_that_would_link_the_head_known_by_reference(town: Town) -> None:
+    apart = await household(town, "child")
+    assert (await town.move(OUTREACH, apart.referral, "entered_in_error")).status_code == 200
+    await town.shown(SHELTER, apart.reference, "entered_in_error")
+    assert (await town.shown(SHELTER, apart.referral, "requested"))["id"] == apart.referral
+    whole = await household(town, "mother", "child")
+    await reach(town, whole, whole.mother)
+    await wait_listed(town, whole, whole.referral)
+    assert (await town.move(OUTREACH, whole.referral, "entered_in_error")).status_code == 200
+    unknown = await household(town, "child", excluding=True)
+    assert (await town.move(OUTREACH, unknown.referral, "entered_in_error")).status_code == 200
+    await town.shown(SHELTER, unknown.referral, "entered_in_error")
+    for of, told in (
+        (apart, {apart.mother}),
+        (whole, {whole.mother, whole.child}),
+        (unknown, {unknown.mother, unknown.child}),
+    ):
+        events = [each for each in await town.events(of.referral) if isinstance(each, ReferralEnteredInError)]
+        assert {each.data.client_id for each in events} == told
+        assert {each.data.client_id for each in events if each.data.recipients[0].reference} == {of.mother}
 
 
 async def test_an_answer_names_a_referral_as_it_was_asked_and_a_list_by_its_id_only_once_that_arrived(

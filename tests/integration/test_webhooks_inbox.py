@@ -1,5 +1,6 @@
 """The inbox: everything that webhooks bring, page by page, and no more than the custodian lets through now."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,8 +15,11 @@ from tests.support.custodian import UNMADE, Asked, closed, nothing, only_the_nee
 from tests.support.disclosing import Made
 from tests.support.governance import is_problem
 from tests.support.hooked import Hooked, hooked
+from tests.support.households import household, wait_decided
+from tests.support.tables import direct
 from tests.support.waiting import wait_until_async
 
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -228,3 +232,24 @@ async def test_an_answer_of_the_inbox_is_kept_by_no_cache(town: Hooked) -> None:
     pair = town.pair()
     answer = await town.call(pair[1], "GET", "/inbox")
     assert (answer.headers["cache-control"], answer.headers["content-type"]) == ("no-store", "application/json")
+
+
+@pytest.mark.parametrize("path", ["/inbox", "/inbox/referrals/{id}"])
+async def test_an_inbox_and_a_story_never_wait_for_each_other(town: Hooked, path: str) -> None:
+    """Both take rows in the order of their numbers: who waits for one holds none of those after it."""
+    of = await household(town, "mother", "son", "daughter")
+    town.disclosing.say(of.mother, "cancelled")
+    await town.publish()
+    await wait_decided(town, of, 4)
+    rows = town.rows("SELECT number FROM decisions WHERE organization = %s ORDER BY number", of.receiver)
+    numbers = [number for (number,) in rows]
+    for number in reversed(numbers):  # as what was put off comes back: the inbox has them in another order
+        town.do("UPDATE decisions SET position = DEFAULT WHERE number = %s", number)
+    for place, number in enumerate(numbers[:-1]):
+        with direct(town.settings.database_url) as connection, connection.transaction():
+            connection.execute("SELECT FROM decisions WHERE number = %s FOR UPDATE", (number,))
+            reading = asyncio.create_task(town.call(of.receiver, "GET", path.format(id=of.id)))
+            await wait_until_async(lambda: bool(town.rows(WAITING)), what="the reader to wait")
+            later = "SELECT FROM decisions WHERE number = ANY(%s) FOR UPDATE NOWAIT"
+            connection.execute(later, (numbers[place + 1 :],))
+        assert (await reading).status_code == 200

@@ -10,8 +10,9 @@ import pytest_asyncio
 
 from services.kit.keys import random_id
 from services.kit.problems import Problem
+from services.webhooks.model import RETRY_SCHEDULE
 from tests.conftest import Databases
-from tests.support.custodian import UNMADE, Answer, Asked, as_decided, closed, nothing, only_the_need
+from tests.support.custodian import UNMADE, Answer, Asked, as_decided, closed, nothing, only_the_need, refused
 from tests.support.disclosing import NEED
 from tests.support.governance import is_problem
 from tests.support.hooked import Hooked, hooked
@@ -224,22 +225,48 @@ async def test_past_its_leases_a_story_is_not_sent(town: Hooked) -> None:
 
 
 @pytest.mark.parametrize("reason", UNMADE)
-async def test_of_whom_no_message_can_be_made_nothing_shows(town: Hooked, reason: str) -> None:
+async def test_while_of_a_member_no_message_can_be_made_there_is_no_story(town: Hooked, reason: str) -> None:
+    """Not one without the son, which would look whole; nor later, while the son is not due to be tried again."""
     of = await household(town, "mother", "son")
     town.custodian.rules[of.son.client_id] = UNMADE[reason]
-    assert await members(town, of) == [of.mother.client_id]
+    is_problem(await read(town, of), 503, "dependency-down")
     (record,) = await town.wait_told(of.son.client_id, "not_sent")
     assert record.reason == reason
+    await town.wait_told(of.mother.client_id, "not_sent")
     del town.custodian.rules[of.son.client_id]
-    assert await members(town, of) == [of.mother.client_id], "not asked about before it is due, as in the inbox"
+    is_problem(await read(town, of), 503, "dependency-down")
+    assert len(town.custodian.of(of.son.client_id)) == 1, "not asked about before it is due, as in the inbox"
+    assert [each.attempt for each in town.custodian.of(of.mother.client_id)] == [1]
     town.do(
         "UPDATE decisions SET inbox_due_at = now() WHERE organization = %s AND inbox_due_at IS NOT NULL", of.receiver
     )
 
     async def both() -> bool:
-        return len(await members(town, of)) == 2
+        answer = await read(town, of)
+        return answer.status_code == 200 and len(answer.json()["members"]) == 2
 
     await wait_until_async(both, what="the son to be told again")
+
+
+async def test_nor_is_there_one_without_the_newest_status_or_after_a_member_was_given_up(town: Hooked) -> None:
+    of = await household(town, "mother", "son")
+    town.disclosing.say(of.mother, "cancelled")
+    status = of.last_decision(town)
+    town.custodian.rules[status] = refused
+    await town.publish()
+    await wait_decided(town, of, 3)
+    for _ in range(2):
+        is_problem(await read(town, of), 503, "dependency-down")
+    given_up = (
+        "UPDATE decisions SET inbox_due_at = NULL, inbox_failures = %s WHERE organization = %s AND client_id = %s"
+    )
+    other = await household(town, "mother", "son")
+    town.do(given_up, len(RETRY_SCHEDULE), other.receiver, other.son.client_id)
+    is_problem(await read(town, other), 503, "dependency-down")
+    town.disclosing.say(other.son, "updated", named("son"))
+    await town.publish()
+    await wait_decided(town, other, 3)
+    assert await members(town, other) == [other.mother.client_id, other.son.client_id], "a newer decision says it anew"
 
 
 async def test_rows_of_before_are_read_as_new_ones_are_written(town: Hooked) -> None:

@@ -170,6 +170,7 @@ MAKERS: Mapping[str, Callable[[Place, Any], records.Event]] = {
     "restate": _restated,
     "request": _of_referral("referral.requested"),
     "update": _of_referral("referral.updated"),
+    "respond_soon": _of_referral("referral.respond_soon"),
     **{status: _of_referral(event_type) for event_type, status in _STATUS.items()},
     "organization": _organization_changed,
     "agreement": _agreement_activated,

@@ -27,7 +27,18 @@ _CATEGORIES = ("identity", "household", "health", "substance_use", "education", 
 _PURPOSES = ("shelter-placement", "eligibility-determination", "housing-placement")
 _OFTEN = {"grant": 20.0, "attest": 6, "refuse": 3, "revoke": 4, "restate": 7, "request": 30, "update": 6, "status": 24}
 _SELDOM = {"exclude": 1, "suspend": 1, "leave": 2, "agreement": 2, "organization": 2, "restate_control": 2, "text": 0.5}
-_STATUSES = ("accepted", "declined", "cancelled", "started", "on_hold", "completed", "failed", "expired")
+_STATUSES = (
+    "accepted",
+    "declined",
+    "cancelled",
+    "started",
+    "on_hold",
+    "completed",
+    "failed",
+    "expired",
+    "respond_soon",
+    "entered_in_error",
+)
 
 
 def path(version: int) -> Path:

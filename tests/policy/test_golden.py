@@ -10,7 +10,7 @@ from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGESTS = {1: "ccba95553f3b9ae0e65dde1b5ff27282b1684a64b7363fb0684e5da7b1136cf7"}
+DIGESTS = {1: "2263ed2b2f56d301144bcc70a4b6571e7ed70f5b58d813ec531658b4cac9fc93"}
 
 
 def test_every_policy_version_has_its_golden_log() -> None:

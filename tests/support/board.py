@@ -57,6 +57,7 @@ class Others:
     crossing: dict[str, Any] = field(default_factory=dict)
     status: str = "requested"
     status_at: str = "2026-11-26T08:02:00Z"
+    nudged_at: str | None = None
 
     def clock(self) -> float:
         return time.time() + self.ahead
@@ -123,7 +124,8 @@ class Others:
         ) -> dict[str, Any]:
             del caller
             sent: dict[str, Any] = {"verdict": "permit", "categories": ["need"], "withheld": {}, "delivered_at": None}
-            said = {"id": referral_id, "status": self.status, "status_at": self.status_at}
+            sent["delivery"] = "pending"
+            said = {"id": referral_id, "status": self.status, "status_at": self.status_at, "nudged_at": self.nudged_at}
             return said | {"crossing": [sent | self.crossing]}
 
         return create_service(self.community.settings("referrals"), routers=[router], clock=self.clock)

@@ -30,8 +30,10 @@ from schemas.records import (
     OrganizationChanged,
     ReferralAccepted,
     ReferralCancelled,
+    ReferralEnteredInError,
     ReferralEvents,
     ReferralRequested,
+    ReferralRespondSoon,
     ReferralUpdated,
 )
 from services.kit.client_keys import DEFAULT_SUITE, ClientKeyPair, generate_client_keys
@@ -48,8 +50,15 @@ KINDS: dict[str, type[ReferralEvents]] = {
     "updated": ReferralUpdated,
     "accepted": ReferralAccepted,
     "cancelled": ReferralCancelled,
+    "entered_in_error": ReferralEnteredInError,
+    "respond_soon": ReferralRespondSoon,
 }
-STATUS: dict[str, ReferralStatus] = {"updated": "requested", "accepted": "accepted", "cancelled": "cancelled"}
+STATUS: dict[str, ReferralStatus] = {
+    "updated": "requested",
+    "accepted": "accepted",
+    "cancelled": "cancelled",
+    "entered_in_error": "entered_in_error",
+}
 
 
 @dataclass

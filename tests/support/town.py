@@ -153,6 +153,11 @@ class Town(Chronicle):
 
         await wait_until_async(done, what="all to be read")
 
+    def do(self, statement: str, *values: object) -> None:
+        """Change the service's tables from outside."""
+        with direct(self.settings.database_url) as connection:
+            connection.execute(statement, values)
+
     def opened(self, event: ReferralEvents) -> dict[str, dict[str, Any]]:
         """Open all boxes of an event, as the custodian and a recipient could together."""
         data = event.data

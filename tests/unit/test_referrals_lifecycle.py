@@ -1,5 +1,7 @@
 """The lifecycle against a tiny model of its own, and what makes a household."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -13,6 +15,7 @@ from services.referrals.model import (
     Role,
     check_transition,
     head_of_household,
+    nudge_at,
 )
 
 # As the design writes it, one line for one arrow; who may: o originator, r recipient, l recipient whose permission
@@ -36,11 +39,7 @@ on_hold completed r
 on_hold failed r
 on_hold cancelled ol
 """
-ALLOWED = {
-    (source, target, who)
-    for source, target, whos in (line.split() for line in ARROWS.strip().splitlines())
-    for who in whos
-}
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WHO = {
     "o": (Role.ORIGINATOR, False),
     "r": (Role.RECIPIENT, False),
@@ -57,7 +56,13 @@ STATUSES: tuple[ReferralStatus, ...] = (
     "completed",
     "failed",
     "expired",
+    "entered_in_error",
 )
+ALLOWED = {
+    (source, target, who)
+    for source, target, whos in (line.split() for line in ARROWS.strip().splitlines())
+    for who in whos
+} | {(status, "entered_in_error", "o") for status in STATUSES if status != "entered_in_error"}
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -80,8 +85,10 @@ class Lifecycle(RuleBasedStateMachine):
             self.status = to
 
     @invariant()
-    def ended_means_ended(self) -> None:
-        assert (self.status in OPEN) == bool(FOLLOWING.get(self.status))
+    def ended_means_ended_but_for_an_error(self) -> None:
+        following = FOLLOWING.get(self.status, frozenset())
+        assert (self.status in OPEN) == bool(following - {"entered_in_error"})
+        assert bool(following) == (self.status != "entered_in_error")
 
 
 TestLifecycle = Lifecycle.TestCase
@@ -118,3 +125,21 @@ def test_no_household_without_exactly_one_head_and_each_client_once(
     with pytest.raises(NotAHousehold) as refused:
         head_of_household(clients, relationships)
     assert refused.value.index == index
+
+
+@pytest.mark.parametrize(
+    ("time", "after"),
+    [
+        (timedelta(hours=4), timedelta(hours=3)),
+        (timedelta(minutes=2), timedelta(seconds=90)),
+        (timedelta(minutes=2, microseconds=-1), None),
+        (timedelta(), None),
+        (-timedelta(hours=4), None),
+        (None, None),
+    ],
+)
+def test_a_recipient_is_asked_again_after_three_quarters_of_its_time(
+    time: timedelta | None, after: timedelta | None
+) -> None:
+    found = nudge_at(NOON, None if time is None else NOON + time)
+    assert found == (None if after is None else NOON + after)

@@ -7,8 +7,8 @@ import pytest
 
 from policy.reasons import DENIALS, WITHHELD
 from schemas.events import DataCategory
-from services.kit.sayable import SAYABLE, UNSAID
-from services.referrals.crossing import Crossing, crossing
+from services.kit.sayable import SAYABLE, UNSAID, explained, sayable
+from services.referrals.crossing import Crossing, Trouble, crossing
 from services.referrals.sight import Sight
 
 NOON, LATER = (datetime(2026, 11, 23, hour, tzinfo=UTC) for hour in (12, 13))
@@ -26,6 +26,8 @@ class Decided:
     released_categories: list[DataCategory] | None = None
     delivered_at: datetime | None = None
     stopped: str | None = None
+    decided_at: datetime | None = NOON
+    trouble: Trouble | None = None
 
 
 def test_a_recipient_hears_the_newest_word_whatever_comes_late() -> None:
@@ -79,25 +81,28 @@ def test_an_originator_hears_closed_and_still_knows_what_it_does_itself() -> Non
 
 
 def test_nothing_decided_is_nothing_sent() -> None:
-    assert crossing([Decided(None)]) == Crossing("not_sent", (), {}, None)
+    assert crossing([]) == crossing([Decided(None)]) == Crossing("not_sent", (), {}, None, None, "pending")
 
 
 def test_what_crossed_once_stays_and_the_newest_denial_says_what_stays_behind() -> None:
     sent = Decided("permit", ["identity", "need"], {"health": "no-consent"}, delivered_at=NOON)
     denied = Decided("deny", [], {"identity": "revoked", "need": "only-with-the-request"})
-    assert crossing([sent, denied]) == Crossing("permit", ("identity", "need"), denied.withheld, NOON)
+    assert crossing([sent, denied]) == Crossing(
+        "permit", ("identity", "need"), denied.withheld, NOON, NOON, "delivered"
+    )
 
 
 def test_the_custodian_may_cut_what_the_boundary_permitted() -> None:
     cut = Decided(
         "permit", ["identity", "need"], released_verdict="deidentified", released_categories=["need"], delivered_at=NOON
     )
-    assert crossing([cut]) == Crossing("deidentified", ("need",), {"identity": UNSAID}, NOON)
+    assert crossing([cut]) == Crossing("deidentified", ("need",), {"identity": UNSAID}, NOON, NOON, "delivered")
 
 
 def test_what_the_custodian_stopped_was_not_sent() -> None:
     stopped = Decided("permit", ["identity"], {"health": "no-consent"}, stopped="revoked")
-    assert crossing([stopped]) == Crossing("not_sent", (), {"health": "no-consent", "identity": "revoked"}, None)
+    withheld: dict[DataCategory, str] = {"health": "no-consent", "identity": "revoked"}
+    assert crossing([stopped]) == Crossing("not_sent", (), withheld, None, NOON, "withheld")
     earlier = Decided("deidentified", ["need"], delivered_at=NOON)
     assert crossing([earlier, stopped]).verdict == "deidentified"
 
@@ -111,5 +116,39 @@ def test_an_exclusion_at_another_desk_is_not_told_by_name() -> None:
 
 
 def test_every_word_said_is_a_reason_of_the_policy() -> None:
-    assert set(DENIALS | WITHHELD) >= SAYABLE
-    assert not SAYABLE & {"excluded", "client-in-doubt", "control-in-doubt"}
+    assert set(DENIALS | WITHHELD) >= SAYABLE.keys()
+    assert not SAYABLE.keys() & {"excluded", "client-in-doubt", "control-in-doubt"}
+
+
+@pytest.mark.parametrize("reason", [*DENIALS, *WITHHELD, "does-not-open", UNSAID])
+def test_each_reason_is_a_sentence_and_what_may_not_be_said_is_no_other_than_any_other_such(reason: str) -> None:
+    """Nothing of another organization: not that the client is known there, nor what was said there."""
+    sentence = explained(sayable(reason))
+    assert (sentence == explained(UNSAID)) == (reason not in SAYABLE)
+    assert explained(reason) == sentence
+    assert sentence.endswith(".")
+    assert len(sentence) < 100
+    for telling in ("exclu", "doubt", "another", "desk", "elsewhere", "recorded by"):
+        assert telling not in sentence.lower()
+
+
+@pytest.mark.parametrize(
+    ("decisions", "delivery", "begins"),
+    [
+        ([], "pending", "It is not decided yet"),
+        ([Decided(None)], "pending", "It is not decided yet"),
+        ([Decided("deny", [], {"need": "excluded"})], "withheld", "The recipient gets nothing"),
+        ([Decided("permit", ["identity"], stopped="revoked")], "withheld", "The recipient gets nothing"),
+        ([Decided("permit", ["identity"])], "pending", "The recipient may know who this is"),
+        ([Decided("deidentified", ["need"])], "pending", "The recipient gets the need alone"),
+        ([Decided("permit", ["identity"], trouble="failed")], "failed", "The recipient may know who this is"),
+        ([Decided("permit", ["identity"], trouble="given_up")], "given_up", "The recipient may know who this is"),
+        ([Decided("permit", ["identity"], trouble="failed", delivered_at=LATER)], "delivered", "The recipient may"),
+        ([Decided("permit", ["identity"], trouble="failed", stopped="revoked")], "withheld", "The recipient gets noth"),
+    ],
+)
+def test_how_the_delivery_fares_and_what_crossed_in_a_sentence(
+    decisions: list[Decided], delivery: str, begins: str
+) -> None:
+    found = crossing(decisions)
+    assert (found.delivery, found.explained.startswith(begins)) == (delivery, True)

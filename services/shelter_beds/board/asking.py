@@ -34,7 +34,7 @@ async def call(
 
 
 async def crossing(request: Request, visitor: Visitor, referral_id: str) -> dict[str, Any] | None:
-    """Return what the recipient has of a referral: status and since when, categories, what was withheld, when it left.
+    """Return what the recipient has of a referral: status and since when, what it has and has not, when it left.
 
     None: there is none. Where the credential may not read referrals, or the referrals service is away, it says so:
     the status is `unknown`.
@@ -55,7 +55,8 @@ async def crossing(request: Request, visitor: Visitor, referral_id: str) -> dict
         "status": seen["status"],
         "status_at": _moment(seen["status_at"]),
         "delivered_at": _moment(first["delivered_at"]),
-        **{name: first[name] for name in ("verdict", "categories", "withheld")},
+        "nudged_at": _moment(seen["nudged_at"]),
+        **{name: first[name] for name in ("verdict", "categories", "withheld", "delivery")},
     }
 
 
