@@ -104,7 +104,12 @@ def _decided(case: Case, recipient: Party, known: int) -> Decision:
     if excluded(case.consents, told.organization, case.at):
         return _denied(told, "excluded")
     allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at)
-    return _status(allowed, told, data.referral.status, known, from_recipient)
+    if data.consent_ended is None:
+        return _status(allowed, told, data.referral.status, known, from_recipient)
+    # Only a permit told of anything under a consent.
+    decided = _status(allowed, told, data.referral.status, known if known == BY_ID else STRANGER, from_recipient)
+    in_error = decided.verdict == "status" and data.consent_ended.reason == "entered-in-error"
+    return replace(decided, obligations=("withdraw-copy",)) if in_error else decided
 
 
 def _unconsented(

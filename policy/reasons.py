@@ -18,7 +18,7 @@ RESULTS: Final = {
     "unknown-signing-key": "Signed with a key that was never added or is retired.",
     "key-not-for-type": "Signed with a key that may not sign this type.",
     "bad-signature": "The signature does not fit this log, type, key and data.",
-    "not-the-originator": "Boxes are the originator's alone, as the very project that asked.",
+    "not-the-originator": "Boxes and ends of consents are the originator's alone, as the very project that asked.",
     "not-a-party": "The publisher is neither the referral's originator nor one of its recipients.",
     "unknown-referral": "An event of a referral that was never requested here.",
     "referral-changed": "Originator, purpose or recipients differ from those of the request.",
@@ -45,6 +45,7 @@ WITHHELD: Final = {
     "no-consent": "No consent of the client that the publisher may rely on names recipient, purpose and category.",
     "refused": "The client refused this to the consent's recorder, after it, or to a publisher without one of its own.",
     "revoked": "The consent was revoked.",
+    "entered-in-error": "The consent was entered in error: it should never have been recorded.",
     "expired": "The consent has expired.",
     "not-yet-valid": "The consent is not valid yet.",
     "needs-written-release": "A victim service provider's data needs its own written release (34 U.S.C. 12291(b)(2)).",
@@ -57,6 +58,7 @@ WITHHELD: Final = {
 OBLIGATIONS: Final = {
     "do-not-enter-in-hmis": "Do not enter this in an HMIS (34 U.S.C. 12291(b)(2); HUD's HMIS standards exclude it).",
     "42-cfr-2.32": "42 CFR part 2 prohibits unauthorized use or disclosure of these records.",
+    "withdraw-copy": "This was shared in error: withdraw the copy that you keep, and pass no more of it on.",
     "34-cfr-99.33": "Education records: no further disclosure without consent (34 CFR 99.33).",
 }
 

@@ -114,12 +114,14 @@ def _too_much(decision: Decision) -> Iterator[str]:
     more = {
         "deny": ("categories", "known_as", "status", "call_back", "agreements", "basis", "obligations", "not_after"),
         "deidentified": ("status", "basis", "obligations", "not_after"),
-        "status": ("categories", "withheld", "call_back", "basis", "obligations"),
+        "status": ("categories", "withheld", "call_back", "basis"),
         "permit": (),
     }
     yield from (f"{decision.verdict} says {name}" for name in more[decision.verdict] if getattr(decision, name))
     if decision.verdict == "deidentified" and decision.categories != ("need",):
         yield "more than the need crosses de-identified"
+    if decision.verdict == "status" and set(decision.obligations) - {"withdraw-copy"}:
+        yield "a status obliges to more than to withdraw a copy"
     if decision.verdict == "permit" and not set(decision.categories) - {"need"}:
         yield "a permit of nothing but the need"
 

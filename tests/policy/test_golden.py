@@ -10,7 +10,7 @@ from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGESTS = {1: "ccba95553f3b9ae0e65dde1b5ff27282b1684a64b7363fb0684e5da7b1136cf7"}
+DIGESTS = {1: "cacb6678b1af2fdd4f274da04fe747ffa55d4902318ed09c6c87b89462795a7d"}
 
 
 def test_every_policy_version_has_its_golden_log() -> None:
