@@ -31,7 +31,6 @@ RESERVED = {
 }
 # A type that the policy knows, and why no service writes it yet.
 WRITER_TO_COME = {
-    "consent.entered_in_error": "the route of consent comes with the next step",
     "consent.expired": "the clock of consent comes with the next steps",
     "referral.consent_ended": "the referrals service follows with the next steps",
     "key.retired": "keys are rotated by an operator's command that comes later",
