@@ -6,6 +6,7 @@ from typing import Final
 # another organization's desk, would tell it that others know the client.
 SAYABLE: Final = frozenset(
     {
+        "entered-in-error",
         "expired",
         "historical",
         "needs-time-limit",

@@ -24,11 +24,12 @@ _PLACE: Final = (
 )
 _DECIDE: Final = (
     "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
-    "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb)),"
+    "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb, consents jsonb)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
     "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
-    " UPDATE decisions AS d SET verdict = one.verdict, categories = one.categories, withheld = one.withheld"
+    " UPDATE decisions AS d SET verdict = one.verdict, categories = one.categories, withheld = one.withheld,"
+    "  consents = d.consents || one.consents"
     " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
     " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
     " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head, reached"
@@ -37,14 +38,15 @@ _DECIDE: Final = (
 _DELIVER: Final = (
     "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
     "  source_offset bigint, organization text, verdict text, categories jsonb, delivered_at timestamptz,"
-    "  reached boolean, stopped text)),"
+    "  reached boolean, stopped text, consents jsonb)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization, d.reached AS reached_before"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
     "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
     " UPDATE decisions AS d SET stopped = coalesce(one.stopped, d.stopped),"
     "  released_verdict = coalesce(d.released_verdict, one.verdict),"
     "  released_categories = coalesce(d.released_categories, one.categories),"
-    "  delivered_at = coalesce(d.delivered_at, one.delivered_at), reached = d.reached OR one.reached"
+    "  delivered_at = coalesce(d.delivered_at, one.delivered_at), reached = d.reached OR one.reached,"
+    "  consents = CASE WHEN d.consents @> one.consents THEN d.consents ELSE d.consents || one.consents END"
     " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
     " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
     " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head,"
@@ -94,16 +96,21 @@ class Outcome(msgspec.Struct, frozen=True):
     verdict: str
     categories: Sequence[DataCategory]
     withheld: Mapping[DataCategory, str]
+    consents: Sequence[str]
 
 
 class Arrival(msgspec.Struct):
-    """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not."""
+    """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not.
+
+    `consents`: the ids of those on which a permit rested when it left.
+    """
 
     verdict: str | None = None
     categories: Sequence[DataCategory] | None = None
     delivered_at: str | None = None
     reached: bool = False
     stopped: str | None = None
+    consents: Sequence[str] = ()
 
 
 async def place(session: AsyncSession, places: Sequence[Place]) -> None:

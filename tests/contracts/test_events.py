@@ -31,8 +31,6 @@ RESERVED = {
 }
 # A type that the policy knows, and why no service writes it yet.
 WRITER_TO_COME = {
-    "consent.expired": "the clock of consent comes with the next steps",
-    "referral.consent_ended": "the referrals service follows with the next steps",
     "key.retired": "keys are rotated by an operator's command that comes later",
     "policy.activated": "there is one policy version; the second will be activated by this",
 }

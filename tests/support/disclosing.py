@@ -30,6 +30,7 @@ from schemas.records import (
     OrganizationChanged,
     ReferralAccepted,
     ReferralCancelled,
+    ReferralConsentEnded,
     ReferralEvents,
     ReferralRequested,
     ReferralUpdated,
@@ -48,6 +49,7 @@ KINDS: dict[str, type[ReferralEvents]] = {
     "updated": ReferralUpdated,
     "accepted": ReferralAccepted,
     "cancelled": ReferralCancelled,
+    "consent_ended": ReferralConsentEnded,
 }
 STATUS: dict[str, ReferralStatus] = {"updated": "requested", "accepted": "accepted", "cancelled": "cancelled"}
 
