@@ -7,6 +7,7 @@ import pytest
 
 from policy.reasons import OBLIGATIONS
 from tests.support.providers import Provider, Providers
+from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -36,6 +37,17 @@ async def in_inbox(provider: Provider, mark: str) -> list[dict[str, Any]]:
     return found
 
 
+async def flagged(reader: Provider, client: str, consent: str) -> None:
+    """Wait until the accounting says of the one permit that it went out in error."""
+
+    async def found() -> bool:
+        lines = (await reader.get("audit", f"/clients/{client}/disclosures"))["items"]
+        said = {line["verdict"]: [each["consent"] for each in line.get("entered_in_error", ())] for line in lines}
+        return said.get("permit") == [consent] and not said.get("status")
+
+    await wait_until_async(found, what="the accounting to be flagged")
+
+
 async def test_what_went_out_under_a_consent_in_error_is_asked_back_and_nothing_more_goes(town: Providers) -> None:
     outreach, shelter = town.outreach, town.shelter
     client, referral, consent = await disclosed(outreach, shelter)
@@ -55,4 +67,9 @@ async def test_what_went_out_under_a_consent_in_error_is_asked_back_and_nothing_
     crossing = await outreach.crossing(await outreach.refer(shelter, client))
     assert (crossing["categories"], crossing["withheld"]["identity"]) == (["need"], "entered-in-error")
     assert len(shelter.heard(client)) == 1, "what had arrived before, and nothing since"
+    for reader in (outreach, shelter):
+        await flagged(reader, client, consent)
+        lines = (await reader.get("audit", f"/clients/{other}/disclosures"))["items"]
+        assert lines
+        assert all("entered_in_error" not in line for line in lines)
     assert shelter.heard(other, WORD) == outreach.heard(consent) == town.stranger.heard(consent) == []
