@@ -129,8 +129,8 @@ def _obstacle(
         return "refused"
     if grant.recorder != found.discloser and _discloser_refused(category, found, consents):
         return "refused"
-    if any(cuts(each, grant, found.recipient, category) for each in consents.revocations):
-        return "revoked"
+    if cut := [each for each in consents.revocations if cuts(each, grant, found.recipient, category)]:
+        return "entered-in-error" if any(each.in_error for each in cut) else "revoked"
     if grant.consent.method not in found.methods:
         return found.method_reason
     if found.time_limited and grant.consent.expires_at is None:
@@ -178,10 +178,11 @@ def _refused(
 def cuts(held: HeldRevocation, grant: HeldConsent, recipient: str, category: DataCategory) -> bool:
     """Whether a revocation cuts what a grant says of this recipient and category.
 
-    One that does not say of which consent, recipient or category it is cuts them all.
+    One that does not say of which consent, recipient or category it is cuts them all. What was entered in error never
+    was: a later version is cut as well.
     """
     revocation = held.revocation
-    if held.order <= grant.order:
+    if held.order <= grant.order and not held.in_error:
         return False
     match revocation.scope:
         case "consent":

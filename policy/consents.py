@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from schemas.events import ClientConsents, ConsentData, HeldConsent, HeldRevocation
 from schemas.records import (
     ConsentAttested,
+    ConsentEnteredInError,
     ConsentEvent,
     ConsentExcluded,
+    ConsentExpired,
     ConsentGranted,
     ConsentRefused,
     ConsentRestated,
@@ -45,8 +47,11 @@ def _changed(consents: ClientConsents, event: ConsentEvent) -> ClientConsents:
         case ConsentExcluded():
             return replace(consents, exclusions=_with(consents.exclusions, _held(event.data)))
         case ConsentRevoked():
-            cut = HeldRevocation(order=event.data.order, revocation=event.data.revocation)
+            in_error = isinstance(event, ConsentEnteredInError)
+            cut = HeldRevocation(order=event.data.order, revocation=event.data.revocation, in_error=in_error)
             return replace(consents, revocations=_with(consents.revocations, cut))
+        case ConsentExpired():
+            return consents
         case ConsentRestated():
             return replace(event.data.consents, in_doubt=False)
 

@@ -104,9 +104,12 @@ def _decided(case: Case, recipient: Party, known: int) -> Decision:
     if excluded(case.consents, told.organization, case.at):
         return _denied(told, "excluded")
     allowed = allowed_under(rules.rule(originator, recipient, data.purpose), case.consents, case.at)
+    ended = data.consent_ended
+    if ended is not None and known != BY_ID:  # only a permit told of anything under a consent
+        known = STRANGER
     decided = _status(allowed, told, data.referral.status, known, from_recipient)
-    in_error = decided.verdict == "status" and isinstance(event, ReferralEnteredInError)
-    return replace(decided, obligations=("withdraw-copy",)) if in_error else decided
+    in_error = isinstance(event, ReferralEnteredInError) or (ended is not None and ended.reason == "entered-in-error")
+    return replace(decided, obligations=("withdraw-copy",)) if in_error and decided.verdict == "status" else decided
 
 
 def _unconsented(

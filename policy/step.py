@@ -22,6 +22,7 @@ from schemas.records import (
     ControlRecord,
     Event,
     LogGenesis,
+    ReferralConsentEnded,
     ReferralEvent,
     ReferralEvents,
     ReferralRequested,
@@ -173,12 +174,15 @@ def _facts(data: ReferralData) -> bytes:
 def _positions_told(event: ReferralEvents) -> range:
     """The recipients' positions if the originator publishes, the publisher's own (its originator is told) otherwise.
 
-    Boxes are the originator's, down to its project: another project's data would be under another regime.
+    Boxes are the originator's, down to its project: another project's data would be under another regime. So is the end
+    of a consent under which they crossed.
     """
     data = event.data
     publisher, originator = data.publisher.organization, data.referral.originator
-    boxes = isinstance(event, BoxedEvent) or data.sealed
-    if boxes and data.publisher != originator:
+    if isinstance(event, ReferralConsentEnded) != (data.consent_ended is not None):
+        raise Refused("malformed")
+    originators = isinstance(event, BoxedEvent) or data.sealed or data.consent_ended
+    if originators and data.publisher != originator:
         raise Refused("not-the-originator")
     if publisher == originator.organization:
         return range(len(data.recipients))

@@ -51,6 +51,7 @@ RequestedBy = Literal["client", "guardian", "representative", "discloser"]
 RevocationReason = Literal["changed-mind", "safety", "no-longer-needed", "recorded-in-error", "other"]
 DeclineReason = Literal["no-capacity", "not-eligible", "client-declined", "client-unreachable", "duplicate", "other"]
 DeclinedBy = Literal["client", "provider"]
+ConsentEnd = Literal["expired", "entered-in-error"]
 
 # Identifiers are opaque and bounded. The hot path checks their length only (a pattern costs 0.3 µs each);
 # the APIs, which mint or check every one of them, hold them to a character set.
@@ -113,8 +114,18 @@ class Referral(Closed, frozen=True):
     status: ReferralStatus
 
 
+class ConsentEnded(Closed, frozen=True):
+    """Which consent ended under which something had been disclosed, and how."""
+
+    id: Identifier
+    reason: ConsentEnd
+
+
 class ReferralData(Closed, frozen=True):
-    """`data` of every `referral.*` event; `recipients` always lists all of the referral's recipients."""
+    """`data` of every `referral.*` event; `recipients` always lists all of the referral's recipients.
+
+    `consent_ended` is for referral.consent_ended.
+    """
 
     client_id: ClientIdentifier
     publisher: Party
@@ -128,6 +139,7 @@ class ReferralData(Closed, frozen=True):
     reason_code: DeclineReason | None = None
     declined_by: DeclinedBy | None = None
     respond_by: Timestamp | None = None  # of referral.respond_soon alone
+    consent_ended: ConsentEnded | None = None
     sealed: tuple[Envelope, ...] = ()
 
 
@@ -171,7 +183,7 @@ class Consent(Closed, frozen=True):
 
 
 class ConsentData(Signed, frozen=True):
-    """`data` of consent.granted, .attested, .refused and .excluded; the publisher is the recorder."""
+    """`data` of consent.granted, .attested, .refused, .excluded and .expired; the publisher is the recorder."""
 
     client_id: ClientIdentifier
     publisher: Party
@@ -192,7 +204,7 @@ class Revocation(Closed, frozen=True):
 
 
 class RevocationData(Signed, frozen=True):
-    """`data` of consent.revoked; the publisher is the desk at which it was said."""
+    """`data` of consent.revoked and consent.entered_in_error; the publisher is the desk at which it was said."""
 
     client_id: ClientIdentifier
     publisher: Party
@@ -210,10 +222,11 @@ class HeldConsent(Closed, frozen=True):
 
 
 class HeldRevocation(Closed, frozen=True):
-    """A revocation as the state keeps it."""
+    """A revocation as the state keeps it; `in_error`: the consent should never have been recorded."""
 
     order: Count
     revocation: Revocation
+    in_error: bool = False
 
 
 class ClientConsents(Closed, frozen=True):

@@ -95,6 +95,10 @@ class ReferralRespondSoon(ReferralEvent, tag="referral.respond_soon", frozen=Tru
     """Nobody has answered, and the time to do so is nearly over: still requested."""
 
 
+class ReferralConsentEnded(ReferralEvent, tag="referral.consent_ended", frozen=True):
+    """A consent ended under which something of this client was disclosed."""
+
+
 class ConsentGranted(ConsentRecord, tag="consent.granted", frozen=True):
     """Widens: counts only above the client's mark."""
 
@@ -121,6 +125,16 @@ class ConsentRevoked(ConsentRecord, tag="consent.revoked", frozen=True):
     """Narrows for all disclosers."""
 
     data: RevocationData
+
+
+class ConsentEnteredInError(ConsentRevoked, tag="consent.entered_in_error", frozen=True):
+    """A revocation, for ever and of every version, of a consent that should never have been recorded."""
+
+
+class ConsentExpired(ConsentRecord, tag="consent.expired", frozen=True):
+    """A notice that a consent's time is over, which it is by itself: it changes nothing."""
+
+    data: ConsentData
 
 
 class ConsentRestated(ConsentRecord, tag="consent.restated", frozen=True):
@@ -183,7 +197,16 @@ class ControlRestated(ControlRecord, tag="control.restated", frozen=True):
     data: ControlRestatedData
 
 
-ConsentEvent = ConsentGranted | ConsentAttested | ConsentRefused | ConsentExcluded | ConsentRevoked | ConsentRestated
+ConsentEvent = (
+    ConsentGranted
+    | ConsentAttested
+    | ConsentRefused
+    | ConsentExcluded
+    | ConsentRevoked
+    | ConsentEnteredInError
+    | ConsentExpired
+    | ConsentRestated
+)
 ControlEvent = (
     LogGenesis
     | KeyAdded
@@ -209,13 +232,12 @@ ReferralEvents = (
     | ReferralExpired
     | ReferralRespondSoon
     | ReferralEnteredInError
+    | ReferralConsentEnded
 )
 Event = ReferralEvents | SignedEvent
 
 # Named by design, not yet on the log; until a policy version knows them they are `unknown-type`, and deny.
 RESERVED_TYPES = (
-    "consent.expired",
-    "consent.entered_in_error",
     "client.merged",
     "client.erased",
     "emergency.access",

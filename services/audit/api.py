@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -51,21 +52,35 @@ async def _everybodys(
 ) -> Page[bodies.Decision]:
     pseudonyms: Pseudonyms = request.app.state.pseudonyms
     rows = (await session.scalars(page.window(store.of_everybody(wanted), col(Decision.number)))).all()
-    return page.page(rows, _number, lambda row: model.seen_by_auditor(row, pseudonyms(row.client_id)))
+    errors = await store.errors(session, [row.id for row in rows])
+
+    def seen(row: Decision) -> bodies.Decision:
+        return model.flagged(model.seen_by_auditor(row, pseudonyms(row.client_id)), errors[row.id])
+
+    return page.page(rows, _number, seen)
 
 
 async def _own(caller: Principal, session: AsyncSession, page: Paging, wanted: store.Wanted) -> Page[bodies.Decision]:
     organization = caller.own_organization()
     query = page.window(store.own(organization, wanted), col(Decision.number))
     rows = (await session.execute(query)).all()
-    return page.page(rows, lambda row: _number(row[0]), lambda row: model.seen_by(organization, row[0], knows=row[1]))
+    errors = await store.errors(session, [row[0].id for row in rows])
+
+    def seen(row: Row[Decision, bool]) -> bodies.Decision:
+        decision, knows = row
+        return model.flagged(model.seen_by(organization, decision, knows=knows), errors[decision.id])
+
+    return page.page(rows, lambda row: _number(row[0]), seen)
 
 
 @router.get("/clients/{client_id}/disclosures", response_model_exclude_unset=True)
 async def account_for_disclosures(
     client_id: Annotated[str, Path(min_length=1, max_length=64)], request: Request, caller: Party, page: PageRequest
 ) -> Page[bodies.Disclosure]:
-    """List what of a client the caller disclosed or was given: when, to whom, what, why, and what became of it."""
+    """List what of a client the caller disclosed or was given: when, to whom, what, why, and what became of it.
+
+    What went out under a consent that was entered in error since is flagged.
+    """
     organization = caller.own_organization()
     async with _database(request).transaction() as session:
         query = page.window(store.accounting(organization, client_id), col(Decision.number))
@@ -73,11 +88,12 @@ async def account_for_disclosures(
         if not rows and not await store.is_party(session, organization, client_id):
             raise Problem("not-found")
         deliveries = await store.deliveries(session, [row.id for row in rows])
+        errors = await store.errors(session, [row.id for row in rows])
         in_error = await store.entered_in_error(session, organization, {row.referral_id for row in rows})
 
     def line(row: Decision) -> bodies.Disclosure:
-        told = model.accounted_to(organization, row, deliveries.get(row.id, ()))
-        return told.model_copy(update={"entered_in_error": True}) if row.referral_id in in_error else told
+        told = model.flagged(model.accounted_to(organization, row, deliveries.get(row.id, ())), errors[row.id])
+        return told.model_copy(update={"referral_entered_in_error": True}) if row.referral_id in in_error else told
 
     return page.page(rows, _number, line)
 

@@ -1,9 +1,9 @@
 """What audit's API answers. A field that is not for the reader is absent."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from schemas.disclosures import Verdict
 from schemas.events import ConsentMethod, DataCategory, PurposeOfUse
@@ -23,6 +23,13 @@ class Basis(BaseModel):
     signed_on: str | None = None
     expires_at: datetime | None = None
     recorded_by: str | None = None
+
+
+class InError(BaseModel):
+    """A consent that was entered in error, and since when the log says so."""
+
+    consent: str
+    at: datetime
 
 
 class Crossing(BaseModel):
@@ -50,6 +57,10 @@ class Crossing(BaseModel):
     basis: list[Basis] = []
     agreements: list[str] | None = None
     obligations: list[str] | None = None
+    entered_in_error: Annotated[
+        list[InError],
+        Field(description="The consents under which it was sent and which were entered in error since; absent if none"),
+    ] = []
 
 
 class Decision(Crossing):
@@ -82,10 +93,11 @@ class Outcome(BaseModel):
 class Disclosure(Crossing):
     """A line of a client's accounting. `categories` were delivered so far; `permitted` is what the log let cross.
 
-    `entered_in_error`: its referral should never have been made, as its originator said later. Nothing else changes.
+    `referral_entered_in_error`: its referral should never have been made, as its originator said later. Nothing else
+    changes.
     """
 
     categories: list[DataCategory]
     permitted: list[DataCategory] | None = None
-    entered_in_error: Literal[True] | None = None
+    referral_entered_in_error: Literal[True] | None = None
     deliveries: list[Outcome]

@@ -1,7 +1,7 @@
 """What each reader may see of a decision and of its deliveries; pure."""
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from policy.reasons import ALL
 from schemas.events import DataCategory
@@ -13,6 +13,11 @@ DELIVERED: Final = "delivered"
 CLOSED: Final = "closed"
 CLOSED_TYPE: Final = "referral.closed"
 """The type of an event of which only `closed` was told: its own would say more."""
+
+CONSENT_ENDED: Final = "referral.consent_ended"
+"""That of a consent's end is the same either way: what it says stands in its body."""
+
+Row = TypeVar("Row", bound=bodies.Crossing)
 
 _STRENGTH: Final = ("closed", "status", "deidentified", "permit")
 # Within one attempt; what was delivered stays so, whatever a later attempt comes to.
@@ -70,6 +75,11 @@ def accounted_to(organization: str, decision: Decision, deliveries: Iterable[Del
     )
 
 
+def flagged(row: Row, errors: list[bodies.InError]) -> Row:
+    """The row, with what of it went out in error: it is as it was, and so is the log."""
+    return row.model_copy(update={"entered_in_error": errors}) if errors else row
+
+
 def outcomes(deliveries: Iterable[Delivery]) -> list[bodies.Outcome]:
     """Where each endpoint, and the inbox, stands."""
     furthest: dict[str, Delivery] = {}
@@ -125,7 +135,8 @@ def _grounds(decision: Decision) -> dict[str, Any]:
 def _told(decision: Decision) -> dict[str, Any]:
     """What a recipient was told, and of the consents no more than what it was told rests on."""
     if decision.told_verdict == CLOSED:
-        return {"verdict": "status", "status": CLOSED, "type": CLOSED_TYPE}
+        shown = CONSENT_ENDED if decision.type == CONSENT_ENDED else CLOSED_TYPE
+        return {"verdict": "status", "status": CLOSED, "type": shown}
     told = {"verdict": decision.told_verdict}
     if decision.told_verdict == "deidentified":
         return told

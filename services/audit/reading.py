@@ -19,6 +19,7 @@ from services.kit.waiting import until
 EVENTS: Final = "client-events"
 DISCLOSURES: Final = "disclosures"
 DELIVERIES: Final = "deliveries"
+APPLIED: Final = "applied"
 OTHER_READER_WITHIN: Final = 60.0  # seconds
 
 _DISCLOSURE = msgspec.json.Decoder(disclosures.Disclosure)
@@ -30,28 +31,37 @@ class OtherReaderBehindError(Exception):
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Keep referral events until they are decided, and which organizations there are.
+    """Keep referral events until they are decided, which consents are in error, and which organizations there are.
 
     What can't be understood is the boundary's matter: it has no decisions.
     """
     understood = [(record, event) for record in records if (event := _understood(record)) is not None]
     events = [_event_row(record, event) for record, event in understood if isinstance(event, said.ReferralEvents)]
     await store.add_events(session, events)
+    errors = [
+        _error_row(record, event) for record, event in understood if isinstance(event, said.ConsentEnteredInError)
+    ]
+    await store.add_errors(session, [row for row in errors if row["consent_id"] is not None])
     changed = [event for _, event in understood if isinstance(event, said.OrganizationChanged)]
     await store.add_organizations(session, [event.data.organization.id for event in changed])
 
 
 async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Write each decision with its event, which a decision alone does not hold where all was denied."""
+    """Write each decision with its event, which a decision alone does not hold where all was denied.
+
+    What a record of another kind says counts once the boundary took it so: its signature fits.
+    """
     read = [(record.partition, _DISCLOSURE.decode(record.value or b"")) for record in records]
-    read = [(partition, disclosure) for partition, disclosure in read if disclosure.decisions]
+    read = [(partition, each) for partition, each in read if each.decisions or each.result == APPLIED]
     if not read:
         return
     last = {partition: disclosure.source_offset for partition, disclosure in read}
     await _read_to(session, EVENTS, last)
     events = await store.take_events(session, last)
-    rows = [row for place, each in read for row in _decision_rows(place, each, events[place, each.source_offset])]
+    decided = [(place, each) for place, each in read if each.decisions]
+    rows = [row for place, each in decided for row in _decision_rows(place, each, events[place, each.source_offset])]
     await store.add_decisions(session, rows)
+    await store.confirm_errors(session, [_applied_row(place, each) for place, each in read if each.result == APPLIED])
 
 
 async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> None:
@@ -115,11 +125,24 @@ def _event_row(record: Record, event: said.ReferralEvents) -> store.Row:
     }
 
 
+def _error_row(record: Record, event: said.ConsentEnteredInError) -> store.Row:
+    place = {"partition": record.partition, "source_offset": record.offset}
+    return place | {"consent_id": event.data.revocation.consent_id}
+
+
+def _applied_row(partition: int, disclosure: disclosures.Disclosure) -> store.Row:
+    return {"partition": partition, "source_offset": disclosure.source_offset, "at": _moment(disclosure)}
+
+
+def _moment(disclosure: disclosures.Disclosure) -> datetime:
+    return datetime.fromtimestamp(disclosure.at / 1000, UTC)
+
+
 def _decision_rows(partition: int, disclosure: disclosures.Disclosure, event: store.Row) -> Iterator[store.Row]:
     for decision in disclosure.decisions:
         yield event | {
             "id": _decision_id(partition, disclosure.source_offset, decision.recipient),
-            "at": datetime.fromtimestamp(disclosure.at / 1000, UTC),
+            "at": _moment(disclosure),
             "policy_version": disclosure.policy_version,
             "reference": decision.reference,
             "recipient": decision.recipient.organization,

@@ -7,15 +7,28 @@ from typing import Any, Final
 
 import msgspec
 from psycopg.rows import dict_row
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, exists, or_, select, true
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    and_,
+    bindparam,
+    case,
+    exists,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from schemas.events import DataCategory
 from schemas.records import ReferralEnteredInError
-from services.audit.tables import Decision, Delivery, Organization
+from services.audit.bodies import InError
+from services.audit.tables import ConsentInError, Decision, Delivery, Organization
 from services.kit.database import driver
 from services.kit.problems import Problem
 
@@ -64,6 +77,18 @@ _TELL: Final = (
     " WHERE decisions.number = said.number"
 )
 
+_CONFIRM_ERRORS: Final = (
+    "UPDATE consents_in_error AS e SET at = said.at"
+    " FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int, source_offset bigint, at timestamptz)"
+    " WHERE (e.partition, e.source_offset) = (said.partition, said.source_offset)"
+)
+# What was sent says on which consents; the decision on the log may have rested on others.
+_ERRORS: Final = text(
+    "SELECT decision_id, relied.consent_id, min(e.at) FROM deliveries, unnest(consents) AS relied(consent_id)"
+    " JOIN consents_in_error AS e ON e.consent_id = relied.consent_id AND e.at IS NOT NULL"
+    " WHERE decision_id = ANY(:ids) GROUP BY decision_id, relied.consent_id ORDER BY relied.consent_id"
+).bindparams(bindparam("ids", type_=ARRAY(TEXT)))
+
 
 class Told(msgspec.Struct):
     """What has been told of a decision by now."""
@@ -91,6 +116,26 @@ async def add_organizations(session: AsyncSession, ids: Collection[str]) -> None
     if ids:
         rows = [{"id": each} for each in sorted(set(ids))]
         await session.execute(insert(Organization).on_conflict_do_nothing(), rows)
+
+
+async def add_errors(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Keep which records say that a consent was entered in error, until the boundary has said whether they count."""
+    if rows:
+        await session.execute(insert(ConsentInError).on_conflict_do_nothing(), rows)
+
+
+async def confirm_errors(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Note which records the boundary took as what they say, and when; others than those kept change nothing."""
+    if rows:
+        await (await driver(session)).execute(_CONFIRM_ERRORS, _said(rows))
+
+
+async def errors(session: AsyncSession, decision_ids: Collection[str]) -> dict[str, list[InError]]:
+    """Return, by decision, the consents under which something was sent and which were entered in error since."""
+    found: defaultdict[str, list[InError]] = defaultdict(list)
+    for decision_id, consent_id, at in await session.execute(_ERRORS, {"ids": list(decision_ids)}):
+        found[decision_id].append(InError(consent=consent_id, at=at))
+    return found
 
 
 async def add_decisions(session: AsyncSession, rows: Sequence[Row]) -> None:

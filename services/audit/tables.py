@@ -92,6 +92,17 @@ class Decision(Table, table=True):
     told_categories: list[DataCategory] = Field(default_factory=list, sa_type=_TEXTS)
 
 
+class ConsentInError(Table, table=True):
+    """A record that says that a consent was entered in error; `at` is the log's time, once the boundary took it so."""
+
+    __tablename__ = "consents_in_error"
+
+    partition: int = Field(primary_key=True, sa_type=Integer)
+    source_offset: int = Field(primary_key=True, sa_type=BigInteger)
+    consent_id: str = Field(sa_type=Text, index=True)
+    at: datetime | None = Field(default=None, sa_type=_MOMENT)
+
+
 class Delivery(Table, table=True):
     """One thing that became of a release, as the topic says it; `endpoint` is empty for a reading of the inbox.
 

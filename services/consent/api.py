@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query, Request, Response, status
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.events import Revocation
+from schemas.records import ConsentEnteredInError, ConsentRevoked
 from services.consent import bodies, clients, model, receipts, store
 from services.consent.organizations import Organizations
 from services.kit.auth import Principal, Scope, requires
+from services.kit.bodies import Writing
 from services.kit.database import Database
 from services.kit.idempotency import Once
 from services.kit.keys import random_id
@@ -118,15 +120,36 @@ async def revoke_consent(
     await _require_recipient(revocation, _organizations(request))
 
     async def record(session: AsyncSession) -> bodies.Made:
-        consent = await store.own_consent(session, desk, consent_id)
-        model.check_revocable(consent.decision)
-        client = await clients.lock(session, desk, consent.client_id)
-        change = model.revocation_change(client, revocation, actor=body.actor, desk=desk)
-        await store.add_revocation(session, client, change, desk=desk, consent_id=consent_id)
-        return bodies.Made(id=revocation.id)
+        return await _revoke_own(session, desk, consent_id, revocation, body, ConsentRevoked)
 
     made = await once(caller, bodies.Made, record)
     return await _receipt(request, response, desk, made.id, wait)
+
+
+@router.post("/consents/{consent_id}/entered-in-error", responses=NOT_YET)
+async def enter_in_error(
+    consent_id: str,
+    body: bodies.NewError,
+    request: Request,
+    response: Response,
+    caller: Revoker,
+    once: Once,
+    wait: Wait,
+) -> bodies.Receipt:
+    """Say that a consent that the caller's organization recorded should never have been.
+
+    Effective at once and for ever, in every version, as a revocation of it; GET /consents/{consent_id}/revocation
+    shows the receipt. Who was told anything under it is asked to withdraw its copy.
+    """
+    desk = caller.own_organization()
+    error = model.to_error(body, random_id(), consent_id)
+
+    async def record(session: AsyncSession) -> bodies.Made:
+        return await _revoke_own(session, desk, consent_id, error, body, ConsentEnteredInError)
+
+    made = await once(caller, bodies.Made, record)
+    watch = request.app.url_path_for("read_revocation_of_consent", consent_id=consent_id)
+    return await _receipt(request, response, desk, made.id, wait, watch=watch)
 
 
 @router.post("/clients/{client_id}/revocation", responses=NOT_YET)
@@ -189,6 +212,22 @@ async def _check(body: bodies.NewConsent, recorder: str, organizations: Organiza
         raise invalid_body("attested", "is not for a victim service provider, nor for who has a Part 2 project")
 
 
+async def _revoke_own(
+    session: AsyncSession,
+    desk: str,
+    consent_id: str,
+    revocation: Revocation,
+    body: Writing,
+    kind: type[ConsentRevoked],
+) -> bodies.Made:
+    consent = await store.own_consent(session, desk, consent_id)
+    model.check_revocable(consent.decision)
+    client = await clients.lock(session, desk, consent.client_id)
+    change = model.revocation_change(client, revocation, actor=body.actor, desk=desk, kind=kind)
+    await store.add_revocation(session, client, change, desk=desk, consent_id=consent_id)
+    return bodies.Made(id=revocation.id)
+
+
 async def _require_recipient(revocation: Revocation, organizations: Organizations) -> None:
     """A mistyped recipient would revoke nothing and look as if it had."""
     if revocation.recipient is not None:
@@ -204,14 +243,16 @@ async def _require_revocable(session: AsyncSession, client_id: str, revocation: 
     model.check_revocable(decision)
 
 
-async def _receipt(request: Request, response: Response, desk: str, revocation_id: str, wait: int) -> bodies.Receipt:
+async def _receipt(
+    request: Request, response: Response, desk: str, revocation_id: str, wait: int, *, watch: str | None = None
+) -> bodies.Receipt:
     async def look(session: AsyncSession) -> bodies.Receipt:
         return await receipts.of(session, desk, revocation_id)
 
     receipt = await _watched(request, look, _is_effective, wait)
     if not _is_effective(receipt):
         response.status_code = status.HTTP_202_ACCEPTED
-        response.headers["Location"] = f"{request.url.path}?{urlencode({'revocation_id': revocation_id})}"
+        response.headers["Location"] = f"{watch or request.url.path}?{urlencode({'revocation_id': revocation_id})}"
     return receipt
 
 

@@ -14,7 +14,7 @@ LOCAL = "local"
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 Decision = Literal["permit", "refuse", "exclude"]
-Status = Literal["active", "not-yet-valid", "expired", "revoked", "lifted"]
+Status = Literal["active", "not-yet-valid", "expired", "revoked", "entered-in-error", "lifted"]
 State = Literal["recorded", "accepted"]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -142,8 +142,15 @@ class NewRevocation(Writing):
     reason_code: RevocationReason | None = None
 
 
+class NewError(Writing):
+    """That a consent should never have been recorded: for the wrong person, say, or with more than was agreed to."""
+
+    requested_by: RequestedBy = "discloser"
+    reason_code: RevocationReason = "recorded-in-error"
+
+
 class Receipt(Body):
-    """What has become of a revocation.
+    """What has become of a revocation, or of an entry in error, which is one.
 
     Its counts are of what the caller's organization disclosed or was to receive. Of all other organizations' only
     `others` is said, since that another one knows the client is itself private: `in_doubt: 0` beside

@@ -14,6 +14,7 @@ from schemas.disclosures import Basis
 from schemas.events import DataCategory
 from services.consent.asked import Given, KnownAs, ReleaseRequest
 
+CONSENT_ENDED: Final = "referral.consent_ended"
 NEED: Final[frozenset[DataCategory]] = frozenset({"need"})
 OTHER_CIRCUMSTANCES: Final = "other-circumstances"
 DOES_NOT_OPEN: Final = "does-not-open"
@@ -128,6 +129,8 @@ def _consents(asked: ReleaseRequest, case: Case, categories: Collection[DataCate
 def _status(asked: ReleaseRequest, case: Case) -> Outcome:
     told_originator = asked.told.organization == asked.originator.organization
     known = BY_ID if told_originator else min(_LEVELS[asked.known_as], _let_know(case.before))
+    if asked.event_type == CONSENT_ENDED and known != BY_ID:  # as the boundary: only a permit told of anything under it
+        known = STRANGER
     word = asked.status
     for each in case.allowed:
         word = None if word is None else status_word(each, word, known, told_originator)

@@ -156,10 +156,17 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
     return _change(client, consent, event(**_context(consent_id, client.now), data=data))
 
 
-def revocation_change(client: Locked, revocation: Revocation, *, actor: Actor | None, desk: str) -> Change:
+def revocation_change(
+    client: Locked,
+    revocation: Revocation,
+    *,
+    actor: Actor | None,
+    desk: str,
+    kind: type[ConsentRevoked] = ConsentRevoked,
+) -> Change:
     """What recording this revocation changes."""
     data = RevocationData(**_signed(client, actor, desk), revocation=revocation)
-    return _change(client, revocation, ConsentRevoked(**_context(revocation.id, client.now), data=data))
+    return _change(client, revocation, kind(**_context(revocation.id, client.now), data=data))
 
 
 def _signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, Any]:
@@ -225,8 +232,19 @@ def to_revocation(body: bodies.NewRevocation, revocation_id: str, consent_id: st
     )
 
 
+def to_error(body: bodies.NewError, revocation_id: str, consent_id: str) -> Revocation:
+    """Read which consent was entered in error."""
+    return Revocation(
+        id=revocation_id,
+        scope="consent",
+        requested_by=body.requested_by,
+        consent_id=consent_id,
+        reason_code=body.reason_code,
+    )
+
+
 def check_revocable(decision: str) -> None:
-    """Only what was permitted can be revoked; Problem 409."""
+    """Only what was permitted can be revoked, or be in error: without a refusal more would cross; Problem 409."""
     if decision != "permit":
         raise Problem("not-a-grant")
 
@@ -246,6 +264,8 @@ def _status_of_grant(grant: HeldConsent, state: ClientConsents, now: datetime) -
         for recipient in grant.consent.to
         for category in grant.consent.categories
     ]
+    if any(each.in_error and each.revocation.consent_id == grant.consent.id for each in state.revocations):
+        return "entered-in-error"
     if all(cut):
         return "revoked"
     match lapse(grant, now):

@@ -27,12 +27,12 @@ _PLACE: Final = (
 _DECIDE: Final = (
     "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
     "  source_offset bigint, organization text, verdict text, categories jsonb, withheld jsonb,"
-    "  decided_at timestamptz)),"
+    "  consents jsonb, decided_at timestamptz)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
     "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
     " UPDATE decisions AS d SET verdict = one.verdict, categories = one.categories, withheld = one.withheld,"
-    "  decided_at = one.decided_at"
+    "  consents = d.consents || one.consents, decided_at = one.decided_at"
     " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
     " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
     " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head, reached"
@@ -41,7 +41,7 @@ _DECIDE: Final = (
 _DELIVER: Final = (
     "WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int,"
     "  source_offset bigint, organization text, verdict text, categories jsonb, delivered_at timestamptz,"
-    "  reached boolean, stopped text, trouble text)),"
+    "  reached boolean, stopped text, consents jsonb, trouble text)),"
     " locked AS MATERIALIZED (SELECT partition, source_offset, organization, d.reached AS reached_before"
     "  FROM decisions AS d JOIN said USING (partition, source_offset, organization)"
     "  ORDER BY partition, source_offset, organization FOR UPDATE OF d)"
@@ -49,7 +49,8 @@ _DELIVER: Final = (
     "  trouble = coalesce(one.trouble, d.trouble),"
     "  released_verdict = coalesce(d.released_verdict, one.verdict),"
     "  released_categories = coalesce(d.released_categories, one.categories),"
-    "  delivered_at = coalesce(d.delivered_at, one.delivered_at), reached = d.reached OR one.reached"
+    "  delivered_at = coalesce(d.delivered_at, one.delivered_at), reached = d.reached OR one.reached,"
+    "  consents = CASE WHEN d.consents @> one.consents THEN d.consents ELSE d.consents || one.consents END"
     " FROM (said JOIN locked USING (partition, source_offset, organization)) AS one"
     " WHERE (d.partition, d.source_offset, d.organization) = (one.partition, one.source_offset, one.organization)"
     " RETURNING d.partition, d.source_offset, d.organization, referral_id, client_id, head,"
@@ -99,13 +100,15 @@ class Outcome(msgspec.Struct, frozen=True):
     verdict: str
     categories: Sequence[DataCategory]
     withheld: Mapping[DataCategory, str]
+    consents: Sequence[str]
     decided_at: datetime
 
 
 class Arrival(msgspec.Struct):
     """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not.
 
-    `trouble`: how the last attempt that did not arrive ended.
+    `consents`: the ids of those on which a permit rested when it left. `trouble`: how the last attempt that did not
+    arrive ended.
     """
 
     verdict: str | None = None
@@ -113,6 +116,7 @@ class Arrival(msgspec.Struct):
     delivered_at: str | None = None
     reached: bool = False
     stopped: str | None = None
+    consents: Sequence[str] = ()
     trouble: Trouble | None = None
 
 

@@ -9,9 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy import canonical
 from policy.parse import TYPES
-from schemas.events import Actor, DeclinedBy, DeclineReason, Envelope, Party, Recipient, ReferralData, ReferralStatus
+from schemas.events import (
+    Actor,
+    ConsentEnded,
+    DeclinedBy,
+    DeclineReason,
+    Envelope,
+    Party,
+    Recipient,
+    ReferralData,
+    ReferralStatus,
+)
 from schemas.events import Referral as PublicReferral
-from schemas.records import ReferralRequested, ReferralRespondSoon, ReferralUpdated
+from schemas.records import ReferralConsentEnded, ReferralRequested, ReferralRespondSoon, ReferralUpdated
 from services.kit import outbox
 from services.kit.database import driver
 from services.kit.keys import random_id
@@ -110,8 +120,15 @@ async def publish_nudge(session: AsyncSession, referral: Referral, head: Member)
     return await _put(await driver(session), ReferralRespondSoon, replace(data, respond_by=respond_by))
 
 
+async def publish_end(session: AsyncSession, referral: Referral, member: Member, ended: ConsentEnded) -> None:
+    """Publish, under a member's client id, that a consent ended under which something was disclosed about it."""
+    status = await _status_told(session, referral, member)
+    data = replace(public_data(referral, member, referral.originating_party, status), consent_ended=ended)
+    await _put(await driver(session), ReferralConsentEnded, data)
+
+
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:
-    """The status that an event with boxes names.
+    """The status that an event names which may be about any member.
 
     A recipient that knows the head of household by reference alone must not find the status, which it may have made
     itself under that reference, with another member's name and the referral's id.

@@ -9,12 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from policy.parse import Refused, check_key, parse
 from schemas.disclosures import Decision, Delivery, DisclosedEvent, Disclosure
-from schemas.records import ConsentGranted, Event, ReferralRequested, ReferralUpdated
+from schemas.records import (
+    ConsentEnteredInError,
+    ConsentExpired,
+    ConsentGranted,
+    Event,
+    ReferralRequested,
+    ReferralUpdated,
+)
 from services.kit.broker import Record
 from services.kit.progress import positions
 from services.kit.sayable import UNSAID
 from services.kit.waiting import until
-from services.referrals import lifecycle, noted, store
+from services.referrals import ended, lifecycle, noted, store
 from services.referrals.crossing import Trouble
 from services.referrals.noted import Arrival, DecisionId, Noted, Outcome, Place
 from services.referrals.publishing import TOPIC
@@ -45,7 +52,10 @@ class OtherReaderStandsStillError(Exception):
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note where the events with boxes stand, and follow grants. What can't be understood is the boundary's matter."""
+    """Note where the events with boxes stand and which consents ended, and follow grants.
+
+    What can't be understood is the boundary's matter.
+    """
     places: list[Place] = []
     for record in records:
         event = _understood(record)
@@ -55,6 +65,8 @@ async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None
             await noted.place(session, places)
             places = []
             await lifecycle.follow(session, event, record.partition)
+        elif isinstance(event, ConsentEnteredInError | ConsentExpired):
+            await ended.note(session, event, record)
     await noted.place(session, places)
 
 
@@ -128,12 +140,16 @@ def _said(record: Record) -> list[tuple[DecisionId, Told]]:
 async def _decided(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]]) -> dict[DecisionId, Noted]:
     """Note the decisions on events with boxes; a denial may be on one, and does not say."""
     outcomes = {
-        decision_id: Outcome(decision.verdict, decision.categories, decision.withheld, at)
+        decision_id: Outcome(decision.verdict, decision.categories, decision.withheld, _consents(decision), at)
         for decision_id, (event, decision, at) in said
         if event is None or event.type in _TYPES_WITH_BOXES
     }
     await _events_noted(session, outcomes)
     return await noted.decide(session, outcomes)
+
+
+def _consents(decision: Decision) -> list[str]:
+    return [each.id for each in decision.basis]
 
 
 async def _events_noted(session: AsyncSession, decisions: Iterable[DecisionId]) -> None:
@@ -184,6 +200,7 @@ def _add(arrival: Arrival, delivery: Delivery) -> None:
         arrival.trouble = trouble
         return
     arrival.reached = arrival.reached or delivery.verdict == "permit"
+    arrival.consents = sorted({*arrival.consents, *delivery.consents})
     if delivery.state == "delivered" and delivery.verdict in _CROSSING and arrival.delivered_at is None:
         arrival.verdict, arrival.categories = delivery.verdict, delivery.categories
         arrival.delivered_at = delivery.time

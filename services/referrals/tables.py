@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from schemas.events import ConsentEnd as Reason
 from schemas.events import DataCategory, Party, PurposeOfUse, ReferralStatus
 from services.kit.database import new_metadata
 from services.referrals.crossing import Trouble
@@ -161,7 +162,8 @@ class Decision(Table, table=True):
 
     The key is the decision's id. The row is made when the event is read on the log, so that a denial, which names no
     referral, finds the one that it is about. `head`: it is about the head of household. `reached`: a permit of it has
-    left for the recipient, whatever came after. `trouble`: how the last attempt that did not arrive ended.
+    left for the recipient, whatever came after. `consents`: ids of those on which it rests, and on which it left.
+    `trouble`: how the last attempt that did not arrive ended.
     """
 
     __tablename__ = "decisions"
@@ -182,3 +184,21 @@ class Decision(Table, table=True):
     stopped: str | None = Field(default=None, sa_type=Text)
     decided_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
     trouble: Trouble | None = Field(default=None, sa_type=Text)
+    consents: list[str] = Field(default_factory=list, sa_type=JSONB)
+
+
+class ConsentEnd(Table, table=True):
+    """That a consent ended, as a record on the log says; `told`: it was said of the referrals concerned.
+
+    Renewed, it may expire again, or turn out to be in error: `order` is the record's, or ended.IN_ERROR_ONCE.
+    """
+
+    __tablename__ = "consents_ended"
+
+    consent_id: str = Field(primary_key=True, sa_type=Text)
+    order: int = Field(primary_key=True, sa_type=BigInteger)
+    client_id: str = Field(sa_type=Text)
+    reason: Reason = Field(sa_type=Text)
+    partition: int
+    source_offset: int = Field(sa_type=BigInteger)
+    told: bool

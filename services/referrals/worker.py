@@ -1,4 +1,4 @@
-"""What runs beside the API: the relay, the three readers, and the clock that nudges and expires."""
+"""What runs beside the API: the relay, the three readers, the clock that nudges and expires, and who tells of ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,9 +14,10 @@ from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.kit.together import together
-from services.referrals import lifecycle, publishing, reading
+from services.referrals import ended, lifecycle, publishing, reading
 
 STRUCK_EVERY: Final = 1.0  # seconds
+TOLD_EVERY: Final = 0.5  # seconds
 PATIENCE_WITH_DELIVERIES: Final = 0.25  # seconds; a request waits for these in the seldom case only
 PATIENCE_WITH_CONTROL: Final = 0.25  # seconds; before a name is refused as unknown, the log is read to its end
 """The other readers have none: whoever was told a moment ago, and asks, must find what it was told."""
@@ -43,7 +44,7 @@ def relay_of(settings: DatabaseSettings) -> Relay:
 async def working(
     settings: DatabaseSettings, database: Database, view: ControlView, disclosures: DatabaseReader, relay: Relay
 ) -> AsyncIterator[None]:
-    """Relay, read, nudge and expire while the block runs; it begins once the log has."""
+    """Relay, read, nudge, expire and tell while the block runs; it begins once the log has."""
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
     readers = (
@@ -64,6 +65,7 @@ async def working(
         await running.enter_async_context(relay.running())
         await running.enter_async_context(together(*(reader.running() for reader in readers)))
         await running.enter_async_context(beside(_strike(database)))
+        await running.enter_async_context(beside(_tell(database)))
         yield
 
 
@@ -77,3 +79,9 @@ async def _strike(database: Database) -> None:
         await lifecycle.nudge(database)
         await lifecycle.expire(database)
         await asyncio.sleep(STRUCK_EVERY)
+
+
+async def _tell(database: Database) -> None:
+    while True:
+        await ended.tell(database)
+        await asyncio.sleep(TOLD_EVERY)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from schemas.beds import ReleaseReason, Unit
-from schemas.events import DataCategory, PurposeOfUse
+from schemas.events import ConsentEnd, DataCategory, PurposeOfUse
 from schemas.json_schema import of_struct
 
 
@@ -33,6 +33,13 @@ class Consent(BaseModel):
     purposes: list[PurposeOfUse]
     signed_on: str | None
     expires_at: str | None
+
+
+class ConsentEnded(BaseModel):
+    """The consent that ended, by the id under which a permit described it."""
+
+    id: str
+    reason: ConsentEnd
 
 
 Shared = Annotated[
@@ -72,6 +79,7 @@ class Identified(BaseModel):
     client_id: str | None = None
     shared: Shared
     consent: list[Consent] | None = None
+    consent_ended: Annotated[ConsentEnded | None, Field(description="In referral.consent_ended alone")] = None
     obligations: Annotated[list[str], Field(description="What you must do or not do, as stable codes")]
     notices: Annotated[list[str], Field(description="The obligations in words, to be kept with the data")]
 

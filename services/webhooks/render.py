@@ -10,10 +10,11 @@ from policy.base64url import decode
 from policy.reasons import OBLIGATIONS
 from schemas.categories import segment
 from schemas.disclosures import Basis
+from schemas.events import ConsentEnded as PublicEnd
 from schemas.events import DataCategory
 from services.kit.sealing import BoxKey, SealError, open_box
 from services.webhooks.custodian import Release
-from services.webhooks.messages import CallBack, Consent, Deidentified, Identified, Message
+from services.webhooks.messages import CallBack, Consent, ConsentEnded, Deidentified, Identified, Message
 from services.webhooks.told import CLOSED, CLOSED_TYPE, Told
 
 Shared = dict[DataCategory, dict[str, Any]]
@@ -34,7 +35,7 @@ class UnrenderableError(Exception):
 
 def message_type(told: Told, release: Release) -> str:
     """Give the type as which it arrives."""
-    return CLOSED_TYPE if _is_closed(told, release) else told.event.type
+    return CLOSED_TYPE if _is_closed(told, release) and CLOSED_TYPE in told.types else told.event.type
 
 
 def render(told: Told, release: Release) -> Message:
@@ -118,6 +119,7 @@ def _identified(told: Told, release: Release, shared: Shared) -> Identified:
         given["occurred_at"] = None if _is_closed(told, release) else data.occurred_at
     if data.respond_by is not None and not _is_closed(told, release):
         given["respond_by"] = data.respond_by if "referral_id" in given else _to_the_minute(data.respond_by)
+        given["consent_ended"] = _consent_ended(data.consent_ended)
     if is_permit:
         given |= {"client_id": data.client_id, "consent": _consents(release, shared), **_call_back(told)}
     return Identified(
@@ -144,6 +146,10 @@ def _names(told: Told, release: Release) -> dict[str, str | None]:
     if reference is None:
         raise UnrenderableError("no name for the referral")
     return {"reference": reference}
+
+
+def _consent_ended(ended: PublicEnd | None) -> ConsentEnded | None:
+    return None if ended is None else ConsentEnded(id=ended.id, reason=ended.reason)
 
 
 def _call_back(told: Told) -> dict[str, CallBack]:

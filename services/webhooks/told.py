@@ -51,8 +51,11 @@ class Told(Closed, frozen=True, kw_only=True):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The types as which it may arrive: until the custodian was asked, a status may still become `closed`."""
-        if self.decision.verdict != "status":
+        """The types as which it may arrive: until the custodian was asked, a status may still become `closed`.
+
+        The end of a consent says no less by its type than in its body, so it keeps it.
+        """
+        if self.decision.verdict != "status" or self.event.data.consent_ended is not None:
             return (self.event.type,)
         return (CLOSED_TYPE,) if self.decision.status == CLOSED else (self.event.type, CLOSED_TYPE)
 

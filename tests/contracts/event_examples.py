@@ -80,6 +80,7 @@ def _events() -> Iterator[records.Event]:
     yield from _beginning()
     yield from _consents()
     yield from _referrals()
+    yield from _in_error()
     yield from _endings()
 
 
@@ -172,6 +173,7 @@ def _consents() -> Iterator[records.Event]:
     yield records.ConsentRestated(**_context(14, "consent"), data=restated)
     attested = _consent(15, **scope, expires_at=until)
     yield records.ConsentAttested(**_context(15, "consent"), data=_consent_data(15, attested))
+    yield records.ConsentExpired(**_context(16, "consent"), data=_consent_data(16, attested))
 
 
 def _consent_data(number: int, consent: events.Consent) -> events.ConsentData:
@@ -213,6 +215,21 @@ def _referral_data(status: Any, publisher: events.Party, **more: Any) -> events.
         referral=events.Referral(id="referral-20", originator=OUTREACH, version=1, status=status),
         **more,
     )
+
+
+def _in_error() -> Iterator[records.Event]:
+    revocation = events.Revocation(
+        id="error-36",
+        scope="consent",
+        requested_by="discloser",
+        consent_id="consent-15",
+        reason_code="recorded-in-error",
+    )
+    data = events.RevocationData(**_signed(36), client_id=CLIENT, publisher=OUTREACH, revocation=revocation)
+    yield records.ConsentEnteredInError(**_context(36, "consent"), data=data)
+    ended = events.ConsentEnded(id="consent-15", reason="entered-in-error")
+    told = _referral_data("accepted", OUTREACH, consent_ended=ended)
+    yield records.ReferralConsentEnded(**_context(37, "referrals"), data=told)
 
 
 def _endings() -> Iterator[records.Event]:

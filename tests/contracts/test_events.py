@@ -11,7 +11,7 @@ from policy import canonical
 from policy.parse import TYPES, Refused, parse, type_of
 from policy.state import PartitionState
 from policy.step import Fold
-from schemas.events import Actor, Envelope, Party, Recipient, Referral, ReferralData
+from schemas.events import Actor, ConsentEnded, Envelope, Party, Recipient, Referral, ReferralData
 from schemas.records import RESERVED_TYPES, ReferralEvent
 from services.kit import topics
 from tests.contracts import event_examples
@@ -23,8 +23,6 @@ LIFECYCLE = {f"referral.{status}" for status in event_examples._LIFECYCLE}
 
 # A type of which this policy version knows nothing, and why nobody writes it yet.
 RESERVED = {
-    "consent.expired": "an end in time needs no record: the policy reads the consent's own",
-    "consent.entered_in_error": "corrections of consents come with the desk's tools for them",
     "client.merged": "merging clients who turn out to be one comes later; the stricter side will count",
     "client.erased": "erasing a client is deleting one key; its record comes with restored backups",
     "emergency.access": "emergency access under 42 CFR 2.51 comes with its own accounting",
@@ -73,7 +71,7 @@ def test_the_fields_stand_where_the_boundary_cuts() -> None:
     assert max(field.encode_name for field in fields(ReferralData)) == "sealed"
     assert {field.encode_name for field in fields(ReferralEvent)} == {"data", "id", "source", "specversion", "time"}
     assert ReferralEvent.__struct_config__.tag_field == "type"
-    shapes = (Actor, Party, Recipient, Referral, Envelope)
+    shapes = (Actor, ConsentEnded, Party, Recipient, Referral, Envelope)
     assert not {"sealed", "source"} & {field.encode_name for shape in shapes for field in fields(shape)}
 
 

@@ -117,6 +117,7 @@ async def test_what_is_another_organizations_is_not_there(town: Providers) -> No
         ("governance", f"/agreements/{town.agreement}/approvals", None),
         ("governance", f"/organizations/{outreach.id}/contacts", {"id": "spy", "name": "A spy"}),
         ("consent", f"/consents/{given['id']}/revocation", {"requested_by": "client"}),
+        ("consent", f"/consents/{given['id']}/entered-in-error", {}),
         ("consent", f"/clients/{client}/registration", None),
         ("referrals", f"/referrals/{made}/transitions", {"to": "accepted"}),
         (

@@ -203,14 +203,17 @@ async def test_what_was_entered_in_error_is_flagged_for_whoever_heard_so_and_not
     in_error = audit.world.say(made, "entered_in_error")
     await audit.catch_up()
     lines = await audit.accounting(OUTREACH, client)
-    assert [line.get("entered_in_error") for line in lines] == [True, None, True]
-    assert [lines[0] | {"entered_in_error": None}, lines[1]] == [before[0] | {"entered_in_error": None}, before[1]]
-    assert [line.get("entered_in_error") for line in await audit.accounting(SHELTER, client)] == [None, None]
+    assert [line.get("referral_entered_in_error") for line in lines] == [True, None, True]
+    assert [lines[0] | {"referral_entered_in_error": None}, lines[1]] == [
+        before[0] | {"referral_entered_in_error": None},
+        before[1],
+    ]
+    assert [line.get("referral_entered_in_error") for line in await audit.accounting(SHELTER, client)] == [None, None]
     audit.becomes(in_error, SHELTER, "delivered", "closed")
     await audit.catch_up()
     closed = await audit.accounting(SHELTER, client)
-    assert [line.get("entered_in_error") for line in closed] == [None] * 3, "closed says no more"
+    assert [line.get("referral_entered_in_error") for line in closed] == [None] * 3, "closed says no more"
     audit.becomes(in_error, SHELTER, "delivered", "status", endpoint_id="endpoint-2")
     await audit.catch_up()
     told = await audit.accounting(SHELTER, client)
-    assert [line.get("entered_in_error") for line in told] == [True, None, True]
+    assert [line.get("referral_entered_in_error") for line in told] == [True, None, True]

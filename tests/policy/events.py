@@ -38,11 +38,15 @@ def _consented(kind: type[Any]) -> Callable[[Place, Says], records.Event]:
     return make
 
 
-def _revoked(place: Place, says: Says) -> records.Event:
-    publisher = events.Party(organization=says.get("by", "shelter"))
-    made = said.revocation(says, place.event_id)
-    data = events.RevocationData(**place.signed, client_id=place.client, publisher=publisher, revocation=made)
-    return records.ConsentRevoked(**context(place.event_id), data=data)
+def _revoked(kind: type[Any], **default: str) -> Callable[[Place, Says], records.Event]:
+    def make(place: Place, says: Says) -> records.Event:
+        publisher = events.Party(organization=says.get("by", "shelter"))
+        made = said.revocation({**default, **says}, place.event_id)
+        data = events.RevocationData(**place.signed, client_id=place.client, publisher=publisher, revocation=made)
+        event: records.Event = kind(**context(place.event_id), data=data)
+        return event
+
+    return make
 
 
 def _restated(place: Place, says: Says) -> records.Event:
@@ -53,7 +57,11 @@ def _restated(place: Place, says: Says) -> records.Event:
         refusals=tuple(said.held(one) for one in says.get("refusals", ())),
         exclusions=tuple(said.held(one) for one in says.get("exclusions", ())),
         revocations=tuple(
-            events.HeldRevocation(order=one["order"], revocation=said.revocation(one, f"of-order-{one['order']}"))
+            events.HeldRevocation(
+                order=one["order"],
+                revocation=said.revocation(one, f"of-order-{one['order']}"),
+                in_error=one.get("in_error", False),
+            )
             for one in says.get("revocations", ())
         ),
     )
@@ -79,7 +87,7 @@ def referral_data(place: Place, says: Says, event_type: str) -> events.ReferralD
         id=says.get("referral", "the-referral"),
         originator=events.Party(organization=originator, project=project),
         version=says.get("version", 1),
-        status=_STATUS.get(event_type, "requested"),
+        status=_STATUS.get(event_type, says.get("status", "requested")),
     )
     return events.ReferralData(
         client_id=place.client,
@@ -91,6 +99,7 @@ def referral_data(place: Place, says: Says, event_type: str) -> events.ReferralD
         referral=referral,
         historical=says.get("historical", False),
         call_back=says.get("call_back", "desk"),
+        consent_ended=events.ConsentEnded(**says["ended"]) if "ended" in says else None,
         sealed=tuple(said.envelopes(says.get("boxes", ()))),
     )
 
@@ -166,12 +175,15 @@ MAKERS: Mapping[str, Callable[[Place, Any], records.Event]] = {
     "attest": _consented(records.ConsentAttested),
     "refuse": _consented(records.ConsentRefused),
     "exclude": _consented(records.ConsentExcluded),
-    "revoke": _revoked,
+    "revoke": _revoked(records.ConsentRevoked),
+    "in_error": _revoked(records.ConsentEnteredInError, scope="consent"),
+    "expire": _consented(records.ConsentExpired),
     "restate": _restated,
     "request": _of_referral("referral.requested"),
     "update": _of_referral("referral.updated"),
     "respond_soon": _of_referral("referral.respond_soon"),
     **{status: _of_referral(event_type) for event_type, status in _STATUS.items()},
+    "consent_ended": _of_referral("referral.consent_ended"),
     "organization": _organization_changed,
     "agreement": _agreement_activated,
     "suspend": _agreement_suspended,

@@ -76,7 +76,27 @@ def build() -> list[Record]:
             _again(log, chance)
         else:
             write(log, _step(chance, number), number)
+    for number, step in enumerate(_ends(clients_in(0, _CLIENTS + 1)[-1]), start=_RECORDS + 1):
+        write(log, step, number)
     return [*beginning("community"), *log.records]
+
+
+def _ends(client: str) -> Iterator[Step]:
+    """Consents that end, one in error and one in time, and who hears of it; a client of its own."""
+    said = {"categories": ["identity", "health"], "to": ["shelter"], "until": "2026-11-30"}
+    for verb, says in (
+        ("grant", {**said, "id": "roi"}),
+        ("attest", {**said, "id": "attested", "by": "motel"}),
+        ("request", {"boxes": ["need", "identity", "health"]}),
+        ("in_error", {"consent": "roi", "by": "outreach"}),
+        ("consent_ended", {"ended": {"id": "roi", "reason": "entered-in-error"}}),
+        ("grant", {**said, "id": "roi", "version": 2}),
+        ("update", {"boxes": ["identity", "health"]}),
+        ("expire", {**said, "id": "attested", "by": "motel"}),
+        ("consent_ended", {"ended": {"id": "attested", "reason": "expired"}, "status": "accepted"}),
+        ("consent_ended", {"by": "shelter", "ended": {"id": "roi", "reason": "entered-in-error"}}),
+    ):
+        yield Step(verb, says, {"client": client, "event_id": f"end-{verb}-{says.get('id', '')}"})
 
 
 def _again(log: Log, chance: random.Random) -> None:

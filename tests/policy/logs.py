@@ -58,11 +58,15 @@ _REFERRAL: dict[str, st.SearchStrategy[Any]] = {
     "boxes": _some(["need", *_CATEGORIES]),
     "referral": st.sampled_from(["one", "two"]),
 }
+_ENDED = st.fixed_dictionaries({"id": _CONSENT["id"], "reason": st.sampled_from(["expired", "entered-in-error"])})
 GRANTS = _step("grant", st.fixed_dictionaries(_CONSENT))
 NARROWINGS = st.one_of(
     _step("refuse", st.fixed_dictionaries(_CONSENT)),
     _step("exclude", st.fixed_dictionaries(_CONSENT)),
     _step("revoke", st.fixed_dictionaries(_REVOCATION)),
+    _step("in_error", st.fixed_dictionaries(_REVOCATION)),
+    _step("in_error", st.fixed_dictionaries({"consent": _CONSENT["id"]})),
+    _step("expire", st.fixed_dictionaries(_CONSENT)),
 )
 _RESTATEMENTS = _step(
     "restate",
@@ -75,6 +79,7 @@ _REFERRALS = st.one_of(
     _step("update", st.fixed_dictionaries(_REFERRAL)),
     _step("accepted", st.fixed_dictionaries({**_REFERRAL, "by": st.sampled_from(_RECIPIENTS), "boxes": st.just([])})),
     _step("cancelled", st.fixed_dictionaries({**_REFERRAL, "boxes": st.just([])})),
+    _step("consent_ended", st.fixed_dictionaries({**_REFERRAL, "boxes": st.just([]), "ended": _ENDED})),
 )
 _NEXT = {"id": "next", "like": "sharing", "supersedes": "sharing"}
 _ENDS: list[tuple[str, Any]] = [

@@ -10,7 +10,7 @@ from policy.control import POLICY_VERSION
 from schemas.disclosures import Disclosure
 from tests.policy import golden_log
 
-DIGESTS = {1: "2263ed2b2f56d301144bcc70a4b6571e7ed70f5b58d813ec531658b4cac9fc93"}
+DIGESTS = {1: "0906e1623f07a7fce16075143319839d5e24d487c1e94cbd914a37130a3bba02"}
 
 
 def test_every_policy_version_has_its_golden_log() -> None:

@@ -71,6 +71,21 @@ def test_adding_a_narrowing_never_permits_more(steps: list[Step], more: Step, or
 
 
 @DETERMINISTIC
+@given(steps=LOGS, more=LOGS, consent=st.sampled_from(["one", "another"]))
+def test_what_was_entered_in_error_never_opens_again(steps: list[Step], more: list[Step], consent: str) -> None:
+    """Neither by a later version nor by any record but a restatement, which says the whole anew."""
+    later = [step for step in more if step.verb != "restate"]
+    in_error = Step("in_error", {"consent": consent}, {"order": 1})
+    fold = after([*steps, in_error, *later])
+    whole = of(fold)
+    everything = permitted(fold.state)
+    fold.state.keep_consents(
+        MARIA, replace(whole, grants=tuple(grant for grant in whole.grants if grant.consent.id != consent))
+    )
+    assert permitted(fold.state) == everything
+
+
+@DETERMINISTIC
 @given(steps=LOGS)
 def test_removing_a_grant_or_an_agreement_never_permits_more(steps: list[Step]) -> None:
     fold = after(steps)

@@ -22,14 +22,18 @@ from schemas.events import (
     Referral,
     ReferralData,
     ReferralStatus,
+    Revocation,
+    RevocationData,
     Signer,
 )
 from schemas.records import (
     AgreementActivated,
+    ConsentEnteredInError,
     ConsentGranted,
     OrganizationChanged,
     ReferralAccepted,
     ReferralCancelled,
+    ReferralConsentEnded,
     ReferralEnteredInError,
     ReferralEvents,
     ReferralRequested,
@@ -39,7 +43,7 @@ from schemas.records import (
 from services.kit.client_keys import DEFAULT_SUITE, ClientKeyPair, generate_client_keys
 from services.kit.keys import random_id
 from services.kit.sealing import SealContext, seal
-from tests.support.log import LOG_ID, ROOT_FINGERPRINT, START, Log, Record, clients_in, context
+from tests.support.log import LOG_ID, ROOT_FINGERPRINT, START, Log, Record, clients_in, context, signer
 
 NEED = {"service": "ES", "household_type": "without_children", "household_size": "1", "beds": 1}
 CATEGORIES: tuple[DataCategory, ...] = get_args(DataCategory)
@@ -52,6 +56,7 @@ KINDS: dict[str, type[ReferralEvents]] = {
     "cancelled": ReferralCancelled,
     "entered_in_error": ReferralEnteredInError,
     "respond_soon": ReferralRespondSoon,
+    "consent_ended": ReferralConsentEnded,
 }
 STATUS: dict[str, ReferralStatus] = {
     "updated": "requested",
@@ -155,6 +160,19 @@ class Disclosing:
         )
         self._answer([self.log.sign(ConsentGranted(**context(random_id()), data=data))])
         return consent.id
+
+    def enter_in_error(self, client_id: str, consent_id: str, signed_by: str = "consent") -> None:
+        """Say that a consent was entered in error."""
+        error = Revocation(id=random_id(), scope="consent", requested_by="discloser", consent_id=consent_id)
+        data = RevocationData(
+            order=self.log.next_order(),
+            key_id="-",
+            signature="-",
+            client_id=client_id,
+            publisher=Party(organization="outreach"),
+            revocation=error,
+        )
+        self._answer([self.log.sign(ConsentEnteredInError(**context(random_id()), data=data), signer(signed_by))])
 
     def refer(
         self, client_id: str, originator: str, to: str, segments: dict[DataCategory, Any] | None = None, **more: Any

@@ -72,6 +72,7 @@ def _right(
         "POST /clients": {},
         "POST /consents": consent(shelter.id, client_id),
         "POST /consents/{consent_id}/revocation": revocation,
+        "POST /consents/{consent_id}/entered-in-error": {},
         "POST /clients/{client_id}/revocation": revocation,
         "POST /referrals": referral(shelter.id, client_id),
         "POST /referrals/{referral_id}/segments": {"client_id": client_id, "segments": {"notes": {"text": "New."}}},

@@ -16,6 +16,7 @@ from services.consent.decision import Case, Outcome, decide
 CATEGORIES: tuple[DataCategory, ...] = ("need", "identity", "household", "health")
 RANK = {"withheld": 0, "closed": 1, "status": 2, "deidentified": 3, "permit": 4}
 AT = 1_800_000_000_000
+ENDED = "referral.consent_ended"
 
 
 def held(number: int) -> HeldConsent:
@@ -101,6 +102,9 @@ NONE: frozenset[str] = frozenset()
         (status(status="accepted"), [allowed("identity")], NONE, "status", set(), None),
         (status(status="accepted"), [allowed()], NONE, "closed", set(), "no-consent"),
         (status(status="accepted", known_as="reference"), [allowed()], NONE, "status", set(), None),
+        (status(event_type=ENDED), [allowed("identity")], {"permit"}, "status", set(), None),
+        (status(event_type=ENDED), [allowed()], {"permit"}, "closed", set(), "no-consent"),
+        (status(event_type=ENDED), [allowed()], {"deidentified"}, "withheld", set(), "not-known-to-recipient"),
         (
             status(status="accepted", known_as=None),
             [allowed("identity")],
