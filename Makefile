@@ -29,7 +29,8 @@ help:
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"
 	@echo "make bench   measure the targets into bench/results.md"
 	@echo "make bench-feed   only the feed of beds: 10,000 readers"
-	@echo "make soak    race a million revocations against events, through kills and rebalances; PAIRS=20000 for a short one"
+	@echo "make soak    takers of a last bed, fifty times, and many orders of steps; then race a million revocations against"
+	@echo "             events, through kills and rebalances; PAIRS=20000 for a short one"
 	@echo "make fuzz    ask each service what its OpenAPI document allows, and what it does not; EXAMPLES=500 of each, SEED=7"
 	@echo "make canary  look for who a client is in everything a stack keeps, after all that may be said to it"
 	@echo "make clean   remove what the targets above made, the local stack's data included"
@@ -105,6 +106,7 @@ bench-feed: setup
 	$(BIN)/python -m bench feed
 
 soak: setup
+	LAST_BED_TIMES=50 BED_EXAMPLES=100 $(BIN)/pytest -p no:xdist --timeout 3600 tests/integration/test_beds_holds.py tests/integration/test_beds_machine.py
 	$(BIN)/python -m bench.soak $(if $(PAIRS),--pairs $(PAIRS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup

@@ -1,5 +1,6 @@
 """Any order of placing, answering, extending, checking in, letting go and ending: the beds are what a dict says."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 
@@ -31,7 +32,8 @@ SAID = {
     "quiet": {"hold_policy": "request", "shown": "yes_no"},
 }
 STEP = msgspec.json.Decoder(HoldEvents)
-EXAMPLES, STEPS = 20, 25
+EXAMPLES = int(os.environ.get("BED_EXAMPLES", "10"))  # many more in `make soak`
+STEPS = 25
 
 
 class Beds(Counted):
