@@ -53,7 +53,7 @@ async def tell(settings: LocalSettings, to: str, types: Sequence[str]) -> bool:
         except Refused as refused:
             console.print(Text(f"✗ The services refused it: {refused}", style="red"))
             return False
-    console.print(Text(f"{arrived} delivered to {to}.", style="bold green" if good else "bold"))
+    console.print(Text(f"{arrived} delivered to {to}.", style="bold green" if good and arrived else "bold"))
     if good and not arrived:
         console.print("No endpoint wants what was sent: make one by POST /endpoints, or read GET /inbox.")
     return good
