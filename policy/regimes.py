@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from policy.control import Control, parties_in_force
-from schemas.control import Organization, Project
+from schemas.control import Agreement, Organization, Project
 from schemas.events import ConsentMethod, DataCategory, Party, PurposeOfUse
 
 RECEIVING_KINDS = frozenset({"provider", "coordinator"})
@@ -87,7 +87,7 @@ def _terms(
     relied: dict[DataCategory, dict[str, str]] = {}
     deidentified = None
     for id_, agreement in sorted(control.agreements.items()):
-        parties = parties_in_force(control, agreement)
+        parties = set() if _mixes(control, agreement) else parties_in_force(control, agreement)
         for term in agreement.terms if {sender, receiver} <= parties else ():
             if sender in term.from_ and receiver in term.to and purpose in term.purposes:
                 terms = dict.fromkeys(term.categories, id_) | terms
@@ -97,6 +97,14 @@ def _terms(
                     deidentified = id_
     terms.pop("need", None)  # the need follows from `deidentified`, or goes along with another category
     return terms, relied, deidentified
+
+
+def _mixes(control: Control, agreement: Agreement) -> bool:
+    """Whether test and real organizations are in it, which opens nothing; a party that left still counts.
+
+    Else what narrows, a departure, would open it again.
+    """
+    return len({control.organizations[party].test for party in agreement.parties if party in control.organizations}) > 1
 
 
 def _reliable(

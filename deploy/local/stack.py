@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 
@@ -22,10 +23,14 @@ from services.kit import cluster
 SERVICE_READY_WITHIN = 60.0  # seconds
 
 Report = Callable[[str], None]
+Description = dict[str, Any]
+"""What stack.json says."""
+Furnish = Callable[[Description], Awaitable[Description]]
+"""Does something with services that are ready, and returns what stack.json is to say more."""
 
 
 @asynccontextmanager
-async def running(settings: LocalSettings, report: Report) -> AsyncIterator[None]:
+async def running(settings: LocalSettings, report: Report, furnish: Furnish | None = None) -> AsyncIterator[None]:
     """Bring everything up, write stack.json, keep it all alive while the block runs, then stop it in reverse order.
 
     `report` is given one sentence per step and per process that dies. Raises LocalStackError when something the stack
@@ -39,7 +44,10 @@ async def running(settings: LocalSettings, report: Report) -> AsyncIterator[None
             databases = [service.name for service in SERVICES if service.has_database]
             await asyncio.gather(_apply_topics(settings), asyncio.to_thread(postgres.create_databases, databases))
             await _start_services(settings, secrets, supervisor, postgres, report)
-            write_private(settings.stack_file, _stack_description(settings, secrets))
+            description = _stack_description(settings, secrets)
+            if furnish is not None:
+                description |= await furnish(description)
+            write_private(settings.stack_file, json.dumps(description, indent=1) + "\n")
             try:
                 yield
             finally:
@@ -102,9 +110,9 @@ async def _service_ready(service: Service, settings: LocalSettings) -> None:
         )
 
 
-def _stack_description(settings: LocalSettings, secrets: dict[str, str]) -> str:
+def _stack_description(settings: LocalSettings, secrets: dict[str, str]) -> Description:
     admin = {
         "client_id": secrets["THRESHOLD_ADMIN_CLIENT_ID"],
         "client_secret": secrets["THRESHOLD_ADMIN_CLIENT_SECRET"],
     }
-    return json.dumps({"kafka": settings.kafka, "services": service_urls(settings), "admin": admin}, indent=1) + "\n"
+    return {"kafka": settings.kafka, "services": service_urls(settings), "admin": admin}

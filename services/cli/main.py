@@ -4,6 +4,7 @@ import typer
 
 from services.cli import audit, databases, importing, schemas, secrets, topics, up
 from services.cli.demo import command as demo
+from services.cli.sandbox import command as sandbox
 
 app = typer.Typer(
     help="Homeless-services organizations act together; nothing crosses without the client's consent.",
@@ -15,6 +16,7 @@ app.command("up")(up.up)
 app.command("databases")(databases.databases)
 app.command("secrets")(secrets.secrets)
 app.add_typer(demo.app, name="demo")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(importing.app, name="import")
 app.add_typer(topics.app, name="topics")
 app.add_typer(audit.app, name="audit")

@@ -3,21 +3,26 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from deploy.local.services import service_urls
 from deploy.local.settings import LocalSettings
-from deploy.local.stack import running
+from deploy.local.stack import Description, Report, running
 
 
-async def run_until_told_to_stop(settings: LocalSettings) -> None:
+async def run_until_told_to_stop(settings: LocalSettings, *, sandbox: bool) -> None:
     """Run the stack until Ctrl-C or SIGTERM; raises LocalStackError if it cannot be brought up."""
     console = Console(highlight=False, markup=False)
-    async with cancelled_by_signals(), running(settings, lambda sentence: console.print(sentence, soft_wrap=True)):
+    report: Report = partial(console.print, soft_wrap=True)
+    furnish = partial(_with_sandbox, settings, report) if sandbox else None
+    async with cancelled_by_signals(), running(settings, report, furnish):
         console.print(whereabouts(settings))
+        for part in _sandbox_shown(settings) if sandbox else ():
+            console.print(part, soft_wrap=not isinstance(part, Table))  # what is to be copied is never cut
         console.print("Ready. Ctrl-C stops everything; the data stays.")
         await asyncio.Event().wait()
     console.print("Stopped.")
@@ -41,6 +46,19 @@ async def cancelled_by_signals() -> AsyncIterator[None]:
     except asyncio.CancelledError:
         if not told.is_set():
             raise
+
+
+async def _with_sandbox(settings: LocalSettings, report: Report, description: Description) -> Description:
+    from services.cli.sandbox.town import found
+
+    report("Founding the sandbox.")
+    return await found(settings, description)
+
+
+def _sandbox_shown(settings: LocalSettings) -> Sequence[RenderableType]:
+    from services.cli.sandbox.telling import how_to_go_on
+
+    return how_to_go_on(settings)
 
 
 def whereabouts(settings: LocalSettings) -> Table:

@@ -50,6 +50,7 @@ async def approve(session: AsyncSession, caller: Principal, agreement_id: str, a
     step, before = Step(row.step), await votes_of(session, row)
     if step not in _APPROVABLE:
         raise Problem("wrong-status", "An agreement that has ended is not approved again: propose a new one.")
+    await store.check_not_mixed(session, "parties", row.parties)  # a draft may be from before this was refused
     superseded = await _still_to_supersede(session, row) if step is Step.DRAFT else None
     votes = before.with_approval(organization)
     if votes == before:
@@ -183,6 +184,7 @@ async def _check(session: AsyncSession, body: bodies.NewAgreement) -> None:
     if len(set(body.parties)) != len(body.parties):
         raise invalid_body("parties", "must name each party once")
     await store.check_known(session, "parties", body.parties)
+    await store.check_not_mixed(session, "parties", body.parties)
     named = {"activation.must_include": body.activation.must_include}
     for number, term in enumerate(body.terms):
         named |= {f"terms.{number}.from": term.from_, f"terms.{number}.to": term.to}

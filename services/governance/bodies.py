@@ -25,7 +25,7 @@ Organizations = Annotated[list[Code], Field(min_length=1, max_length=200)]
 
 
 class NewOrganization(Writing):
-    """An organization to register."""
+    """An organization to register. A `test` one shares nothing with real ones, and stays a test for ever."""
 
     id: Code
     name: Name
@@ -36,13 +36,12 @@ class NewOrganization(Writing):
 
 
 class OrganizationChange(Writing):
-    """What is to change of an organization."""
+    """What is to change of an organization; `test` never does."""
 
     name: Name | None = None
     kind: OrganizationKind | None = None
     victim_service_provider: bool | None = None
     hipaa_covered: bool | None = None
-    test: bool | None = None
 
 
 class NewProject(Writing):

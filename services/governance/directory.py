@@ -103,9 +103,13 @@ async def revoke_credential(session: AsyncSession, organization_id: str, client_
 
 
 async def add_identifier_system(session: AsyncSession, body: bodies.NewIdentifierSystem) -> bodies.IdentifierSystem:
-    """Register who shares a client index; Problem 422 for an unknown organization or a victim service provider."""
+    """Register who shares a client index.
+
+    Problem 422 for an unknown organization, a victim service provider, and a test among real ones.
+    """
     members = list(dict.fromkeys(body.organizations))
     await store.check_known(session, "organizations", members)
+    await store.check_not_mixed(session, "organizations", members)
     for member in sorted(members):
         await store.organization(session, member, lock=True)
     await store.check_no_victim_service_provider(session, "organizations", members)

@@ -122,6 +122,15 @@ async def check_no_victim_service_provider(session: AsyncSession, field: str, or
             raise Problem("victim-service-provider", field=f"{field}.{index}")
 
 
+async def check_not_mixed(session: AsyncSession, field: str, organizations: list[str]) -> None:
+    """Problem 422 naming the first element of `field` that is a test where the first is real, or the reverse."""
+    rows = select(col(Organization.id)).where(col(Organization.id).in_(organizations), col(Organization.test))
+    tests = set(await session.scalars(rows))
+    for index, each in enumerate(organizations):
+        if (each in tests) != (organizations[0] in tests):
+            raise Problem("test-and-real", field=f"{field}.{index}")
+
+
 async def shares_an_index(session: AsyncSession, organization_id: str) -> bool:
     """Tell whether an organization takes part in any identifier system."""
     rows = select(col(IdentifierSystem.id)).where(col(IdentifierSystem.organizations).contains([organization_id]))

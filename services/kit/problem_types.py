@@ -47,6 +47,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "victim-service-provider": ProblemType(
         422, "Victim service provider", "A victim service provider never takes part in a shared client index."
     ),
+    "test-and-real": ProblemType(
+        422,
+        "Test and real organizations",
+        "A test organization shares no agreement and no client index with real ones.",
+    ),
     "not-a-party": ProblemType(403, "Not a party", "Only a party of the agreement may do this."),
     "wrong-status": ProblemType(409, "Wrong status", "The object's present status does not allow this."),
     "record-too-large": ProblemType(422, "Record too large", "The object would be too large for the log."),

@@ -12,12 +12,12 @@ from services.webhooks.messages import Message
 from services.webhooks.notices import AVAILABILITY_TYPE, HOLD_TYPES
 from services.webhooks.told import EVENT_TYPES, EVERYTHING
 
-_TYPES: Final = (*EVENT_TYPES, *HOLD_TYPES, AVAILABILITY_TYPE)
+TYPES: Final = (*EVENT_TYPES, *HOLD_TYPES, AVAILABILITY_TYPE)
 
 
 def _known_type(value: str) -> str:
-    if value not in (EVERYTHING, *_TYPES):
-        raise refusal(f"must be {EVERYTHING} or one of: {', '.join(_TYPES)}")
+    if value not in (EVERYTHING, *TYPES):
+        raise refusal(f"must be {EVERYTHING} or one of: {', '.join(TYPES)}")
     return value
 
 

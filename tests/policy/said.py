@@ -114,6 +114,7 @@ def organization(says: Says) -> control_data.Organization:
         kind=known.get("kind", "provider"),
         victim_service_provider=known.get("victim_service_provider", False),
         hipaa_covered=False,
+        test=known.get("test", False),
         projects=projects,
         contacts=(
             control_data.Contact(id="night", name="Night desk"),

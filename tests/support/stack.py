@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,16 @@ STOP_WITHIN = 60.0  # seconds
 class StackProcess:
     """Starts, wounds and stops one stack; `environment` adds to this process's for the services to see.
 
-    Everything the command prints is in `output()`; what stack.json says is in `kafka`, `services` and `admin`.
+    `options` are those of `threshold up`. Everything the command prints is in `output()`; what stack.json says is in
+    `kafka`, `services` and `admin`.
     """
 
-    def __init__(self, home: Path, port_base: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, port_base: int, environment: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    ) -> None:
         self.home = home
         self.port_base = port_base
+        self._command = (*COMMAND, *options)
         self._environment = {
             **os.environ,
             **(environment or {}),
@@ -73,7 +77,7 @@ class StackProcess:
         """Run `threshold up` without waiting for it."""
         with self.printed.open("ab") as printed:
             self._process = subprocess.Popen(
-                COMMAND, env=self._environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
+                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
             )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -159,6 +163,15 @@ class StackProcess:
     def _stack_file(self) -> Path:
         return self.home / "stack.json"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What says to a command where this stack is."""
+        return {name: self._environment[name] for name in ("THRESHOLD_HOME", "THRESHOLD_PORT_BASE")}
+
+    def described(self, name: str) -> Any:
+        """Return what stack.json says under a name."""
+        return self._description()[name]
+
     def _description(self) -> dict[str, Any]:
         description: dict[str, Any] = json.loads(self._stack_file.read_text())
         return description
@@ -187,10 +200,10 @@ def new_home() -> Iterator[Path]:
 
 
 @contextmanager
-def started_stack() -> Iterator[StackProcess]:
-    """A whole stack that runs as long as the block."""
+def started_stack(*options: str) -> Iterator[StackProcess]:
+    """A whole stack that runs as long as the block; with options of `threshold up`."""
     with new_home() as home, free_port_base() as base:
-        stack = StackProcess(home, base)
+        stack = StackProcess(home, base, options=options)
         try:
             stack.start()
             yield stack

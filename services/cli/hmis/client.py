@@ -99,9 +99,10 @@ class Caller:
         granted = _accepted(await self._sent("governance", request, patience)).json()
         self._token, self._renew_at = granted["access_token"], time.time() + granted["expires_in"] - RENEWED_BEFORE
 
-    async def post(self, service: str, path: str, body: object, key: str | None = None) -> Answer:
-        """Post a body, under an Idempotency-Key if one is given; Refused."""
+    async def post(self, service: str, path: str, body: object, key: str | None = None, wait: int = 0) -> Answer:
+        """Post a body, under an Idempotency-Key if one is given; Refused. `wait` in seconds (RFC 7240)."""
         headers = {} if key is None else {"Idempotency-Key": key}
+        headers |= {"Prefer": f"wait={wait}"} if wait else {}
         answer = await self._authorized(
             service, self._http.build_request("POST", self._url(service, path), json=body, headers=headers)
         )
