@@ -14,10 +14,12 @@ class Restored(StrEnum):
     """The services whose databases need to be told of it."""
 
     CONSENT = "consent"
+    GOVERNANCE = "governance"
 
 
 DECLARED: Final = {
     Restored.CONSENT: "services.consent.restored",
+    Restored.GOVERNANCE: "services.governance.restored",
 }
 """The module whose `declared(url)` does what follows, and returns what to tell the operator."""
 

@@ -24,6 +24,7 @@ class Backup:
         self._postgres = Postgres(settings.home / "postgres", settings.logs / "postgres.log")
         with self._alone() as connection:
             self._run(connection, "CREATE DATABASE {backup} TEMPLATE {name} OWNER {name}")
+        stack.wait_ready(service)
 
     def restore(self, *, declared: bool = False) -> str:
         """Put it back and let the service start on it; `declared`, by `threshold restored` before; what that said."""
