@@ -3,7 +3,8 @@
 Given before it is what carries a lower order than the revocation, since the client's row lock makes orders and lets
 no release and no revocation pass each other. Such a release is open until it is settled (started is enough) or its
 lease and margin have run out by the database's clock; then it is in doubt, for ever: a late word cannot say when the
-request began. One from long ago that was never settled is as unsure, and is told at once.
+request began. One from long ago that was never settled is as unsure, and is told at once. So is whatever stood before
+a revocation that was taken back from the log: it was lost with the revocation's row.
 """
 
 from datetime import datetime
@@ -129,8 +130,8 @@ async def _receipt(session: AsyncSession, revocation: Revocation) -> bodies.Rece
         accepted_at=revocation.accepted_at,
         effective_at=effective_at,
         withheld=counts.withheld,
-        in_doubt=counts.in_doubt,
-        others=_others(counts),
+        in_doubt=max(counts.in_doubt, int(revocation.taken_back)),
+        others="in_doubt" if revocation.taken_back else _others(counts),
     )
 
 
@@ -158,6 +159,8 @@ async def _scope(session: AsyncSession, record: RevocationRecord) -> dict[str, A
 
 async def _scope_of_consent(session: AsyncSession, consent_id: str) -> dict[str, Any]:
     consent = await store.consent(session, consent_id)
+    if consent is None:  # lost with a database; the revocation was taken back from the log
+        return {"consent_id": consent_id, "recorder": "", "attested": False, "to": [], "categories": []}
     granted = _CONSENT.decode(consent.record)
     return {
         "consent_id": consent_id,

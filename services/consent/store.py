@@ -112,9 +112,9 @@ async def page(session: AsyncSession, recorder: str, client_id: str | None, pagi
     return paging.page(rows, lambda row: row[0].number, lambda row: _view(*row))
 
 
-async def consent(session: AsyncSession, consent_id: str) -> Consent:
-    """Return a consent that is known to exist, whoever recorded it."""
-    return (await session.execute(select(Consent).where(col(Consent.id) == consent_id))).scalar_one()
+async def consent(session: AsyncSession, consent_id: str) -> Consent | None:
+    """Return a consent, whoever recorded it."""
+    return (await session.execute(select(Consent).where(col(Consent.id) == consent_id))).scalar_one_or_none()
 
 
 async def decision_of(session: AsyncSession, client_id: str, consent_id: str) -> str | None:

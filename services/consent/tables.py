@@ -117,7 +117,10 @@ class Consent(Table, table=True):
 
 
 class Revocation(Table, table=True):
-    """A revocation, and at which desk it was said. `record` is the canonical Revocation."""
+    """A revocation, and at which desk it was said. `record` is the canonical Revocation.
+
+    `taken_back`: from the log, as its row was lost; what had been given out before it, nobody knows any more.
+    """
 
     __tablename__ = "revocations"
     __table_args__ = (Index(None, "client_id", "organization", "order"),)
@@ -132,6 +135,7 @@ class Revocation(Table, table=True):
     accepted_at: datetime | None = Field(sa_type=_MOMENT, default=None)
     log_partition: int | None = Field(sa_type=Integer, default=None)
     log_offset: int | None = Field(sa_type=BigInteger, default=None)
+    taken_back: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class Release(Table, table=True):

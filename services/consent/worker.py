@@ -14,6 +14,7 @@ from services.consent.key_encryption import KeyEncryption
 from services.consent.organizations import require_fresh
 from services.consent.releases import Custodian
 from services.consent.restating import WHYS, Restating
+from services.consent.restored import take_back
 from services.consent.settings import ConsentSettings
 from services.kit import keys
 from services.kit.beside import beside
@@ -43,6 +44,7 @@ def working(settings: ConsentSettings, database: Database, view: ControlView, en
         await require_topics(settings.kafka, settings.service)
         async with followed(settings.kafka, view):
             log_id = (await view.began()).log_id
+            await take_back(database, settings.kafka, view)
             signer = Signer(await _signing_key_id(view, settings), settings.consent_signing_key)
             app.state.custodian = Custodian(database, view, encryption, log_id)
             lasting = Lasting(settings.service, WHYS, settings.doubt_paged_after)

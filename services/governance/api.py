@@ -120,6 +120,16 @@ async def delete_credential(organization_id: str, client_id: str, request: Reque
         await directory.revoke_credential(session, organization_id, client_id)
 
 
+@router.post(
+    "/organizations/{organization_id}/credentials/{client_id}/confirmation", status_code=status.HTTP_204_NO_CONTENT
+)
+async def confirm_credential(organization_id: str, client_id: str, request: Request, caller: Admin) -> None:
+    """Let an API client count again that was issued before governance's database was restored."""
+    del caller
+    async with _database(request).transaction() as session:
+        await directory.confirm_credential(session, organization_id, client_id)
+
+
 @router.post("/identifier-systems", status_code=status.HTTP_201_CREATED)
 async def create_identifier_system(
     body: bodies.NewIdentifierSystem, caller: Admin, once: Once

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from services.governance import api, genesis, oauth, records, store
 from services.governance.custodian import Narrowings, positions_from
 from services.governance.restating import WHYS, Restating
+from services.governance.restored import take_back
 from services.governance.settings import GovernanceSettings
 from services.kit import topics
 from services.kit.attempts import Attempts
@@ -44,6 +45,8 @@ def compose(settings: GovernanceSettings) -> FastAPI:
         view = ControlView(settings.root_fingerprint, topic.partitions)
         restating = Restating(database, view, Lasting(NAME, WHYS, settings.doubt_paged_after))
         async with opened(settings, "consent") as custodian, followed(settings.kafka, view, patience=PATIENCE):
+            await view.began()
+            await take_back(database, view)
             app.state.narrowings = Narrowings(database, positions_from(custodian))
             async with _relay(settings, log_id).running(), app.state.narrowings.running(), beside(restating.run()):
                 yield

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 
+from msgspec import structs
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from services.kit.keys import random_id
 from services.kit.problems import Problem
 
 SECRET_BYTES = 32
+_ATTRIBUTES = ("id", "name", "kind", "victim_service_provider", "hipaa_covered", "test")
 
 
 async def add_organization(session: AsyncSession, body: bodies.NewOrganization) -> bodies.Organization:
@@ -96,10 +98,27 @@ async def add_credential(session: AsyncSession, organization_id: str, body: bodi
 
 async def revoke_credential(session: AsyncSession, organization_id: str, client_id: str) -> None:
     """Take an API client away: it gets no more tokens, and those it has end within ten minutes. Problem 404."""
-    row = await store.credential(session, client_id)
-    if row is None or row.organization != organization_id:
-        raise Problem("not-found")
+    row = await _credential(session, organization_id, client_id)
     row.revoked_at = await now(session)
+
+
+async def confirm_credential(session: AsyncSession, organization_id: str, client_id: str) -> None:
+    """Let an API client count again after the database was restored; Problem 404."""
+    row = await _credential(session, organization_id, client_id)
+    row.unconfirmed = False
+
+
+async def take_back(session: AsyncSession, said: control_data.Organization, order: int) -> None:
+    """Let an organization be what the log says of it; its projects and contacts too, none of which is ever deleted."""
+    described = {name: getattr(said, name) for name in _ATTRIBUTES}
+    await session.merge(tables.Organization(**described, last_order=order))
+    await session.flush()
+    for project in said.projects:
+        await session.merge(tables.Project(organization=said.id, **structs.asdict(project)))
+    for contact in said.contacts:
+        about = structs.asdict(contact) | {"languages": list(contact.languages)}
+        await session.merge(tables.Contact(organization=said.id, **about))
+    await session.flush()
 
 
 async def add_identifier_system(session: AsyncSession, body: bodies.NewIdentifierSystem) -> bodies.IdentifierSystem:
@@ -151,6 +170,13 @@ def contact_view(row: tables.Contact) -> bodies.Contact:
 def scopes_of(row: tables.Credential) -> frozenset[Scope]:
     """Return what a credential may do."""
     return frozenset(Scope(name) for name in row.scopes)
+
+
+async def _credential(session: AsyncSession, organization_id: str, client_id: str) -> tables.Credential:
+    row = await store.credential(session, client_id)
+    if row is None or row.organization != organization_id:
+        raise Problem("not-found")
+    return row
 
 
 async def _announced(session: AsyncSession, row: tables.Organization) -> bodies.Organization:

@@ -74,11 +74,10 @@ class Restating:
                 log = await store.locked_log(session)
                 if await _said_lately(session, log):
                     return "restating"
-                said = await _said(session, log)
-                if any(said.is_behind(one) for one in controls):  # we would take back what our tables have lost
+                ours = await said(session, log)
+                if any(ours.is_behind(one) for one in controls):  # we would take back what our tables have lost
                     return "behind-the-log"
-                above = max([*said.orders.values(), *(mark for one in controls for mark in one.marks.values())])
-                await records.control_restated(session, log, above, await _state(session, controls))
+                await restate(session, log, controls)
         except Problem:
             return "too-large"
         return "restating"
@@ -86,7 +85,11 @@ class Restating:
 
 @dataclass(frozen=True)
 class Said:
-    """What our tables know to be on the log: the newest order by mark, what is out of force, the last restatement."""
+    """What our tables know to be on the log: the newest order by mark, what is out of force, the last restatement.
+
+    An agreement that they do not have, and that has ended, can't be brought back by them; nor can what a restatement
+    of ours left out.
+    """
 
     orders: Mapping[str, int]
     ended: frozenset[str]
@@ -96,9 +99,33 @@ class Said:
     def is_behind(self, control: Control) -> bool:
         """Whether a partition has something of ours that the tables do not know of."""
         ours = {name: mark for name, mark in control.marks.items() if name.startswith(_OURS)}
-        newer = any(mark > self.orders.get(name, 0) for name, mark in ours.items())
-        narrower = not (control.ended <= self.ended and control.left <= self.left)
-        return newer or narrower or control.floor > self.floor
+        newer = any(mark > max(self.orders.get(name, 0), self.floor) for name, mark in ours.items())
+        ended = {id_ for id_ in control.ended - self.ended if self._has(id_)}
+        left = {(id_, party) for id_, party in control.left - self.left if self._has(id_)}
+        return newer or bool(ended or left) or control.floor > self.floor
+
+    def _has(self, agreement_id: str) -> bool:
+        return f"agreement/{agreement_id}" in self.orders
+
+
+async def restate(session: AsyncSession, log: tables.LogIdentity, controls: Sequence[Control]) -> None:
+    """Put the complete state into the outbox, with an order above all others; the log's row is locked.
+
+    Problem 422 if it is larger than the log takes.
+    """
+    ours = await said(session, log)
+    above = max([*ours.orders.values(), *(mark for one in controls for mark in one.marks.values())])
+    await records.control_restated(session, log, above, await _state(session, controls))
+
+
+async def said(session: AsyncSession, log: tables.LogIdentity) -> Said:
+    """Return what our tables know to be on the log; its row is locked."""
+    organizations, every = await store.organizations(session), await store.agreements(session)
+    orders = {f"organization/{one.id}": one.last_order for one in organizations}
+    orders |= {f"agreement/{one.id}": one.last_order for one in every}
+    ended = frozenset(one.id for one in every if Step(one.step) not in {Step.DRAFT, Step.DECIDED})
+    left = frozenset((one.agreement, one.organization) for one in await store.every_departure(session))
+    return Said(orders, ended, left, log.floor)
 
 
 def keys_in_force(controls: Sequence[Control]) -> tuple[SigningKey, ...]:
@@ -111,15 +138,6 @@ def keys_in_force(controls: Sequence[Control]) -> tuple[SigningKey, ...]:
 async def _said_lately(session: AsyncSession, log: tables.LogIdentity) -> bool:
     lately = log.restated_at is not None and await now(session) - log.restated_at < AT_MOST_EVERY
     return lately or not await store.all_taken(session, records.RESTATED_KEY)
-
-
-async def _said(session: AsyncSession, log: tables.LogIdentity) -> Said:
-    organizations, every = await store.organizations(session), await store.agreements(session)
-    orders = {f"organization/{one.id}": one.last_order for one in organizations}
-    orders |= {f"agreement/{one.id}": one.last_order for one in every}
-    ended = frozenset(one.id for one in every if Step(one.step) not in {Step.DRAFT, Step.DECIDED})
-    left = frozenset((one.agreement, one.organization) for one in await store.every_departure(session))
-    return Said(orders, ended, left, log.floor)
 
 
 async def _state(session: AsyncSession, controls: Sequence[Control]) -> ControlRestatedData:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Text
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, false
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -74,7 +74,10 @@ class Contact(Table, table=True):
 
 
 class Credential(Table, table=True):
-    """An API client of an organization; of its secret only the SHA-256 (it has 256 random bits)."""
+    """An API client of an organization; of its secret only the SHA-256 (it has 256 random bits).
+
+    `unconfirmed`: the database was restored since; it may have been revoked, and counts once the administrator says so.
+    """
 
     __tablename__ = "credentials"
 
@@ -85,6 +88,7 @@ class Credential(Table, table=True):
     secret_hash: bytes = Field(sa_type=LargeBinary)
     created_at: datetime = Field(sa_type=WITH_ZONE)
     revoked_at: datetime | None = Field(default=None, sa_type=WITH_ZONE)
+    unconfirmed: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class IdentifierSystem(Table, table=True):

@@ -6,8 +6,9 @@ decides asks under each of `controls()` and takes what all permit.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -61,6 +62,10 @@ class ControlView:
     def clients_in_doubt(self) -> dict[str, ClientConsents]:
         """Each client in doubt, with what counted of its consents on the log, but for its grants."""
         return {client_id: said for each in self._partitions for client_id, said in each.clients.items()}
+
+    def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
+        """Each client of whom a signed record counted on the log, with what was said but for the grants."""
+        return chain.from_iterable(each.said_of_clients() for each in self._partitions)
 
     def forget(self, client_id: str) -> None:
         """Let go of a client in doubt of whom nobody will ever say anything."""

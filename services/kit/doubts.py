@@ -1,5 +1,7 @@
 """Follows what one partition's records leave in doubt, exactly as its fold does, and remembers far less. Pure."""
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from policy.consents import NONE
@@ -39,6 +41,12 @@ class Doubts:
         for name in names if self._of_clients else ():
             self._note(name)
         return of_control
+
+    def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
+        """Each client of whom a signed record counted, with what was said but for the grants."""
+        for name in list(self._fold.state.consents):
+            if (held := self._fold.state.consents_of(name)).mark:
+                yield name, held
 
     def forget(self, client_id: str) -> None:
         """Let go of a client in doubt, and of what was said."""

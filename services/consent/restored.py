@@ -1,0 +1,167 @@
+"""Makes a restored database fit to be served from: it takes back from the log what narrowed, and trusts no old key."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import islice
+from typing import Any, Final
+
+import psycopg
+from pydantic import SecretStr
+
+from policy import canonical
+from policy.murmur2 import partition_of
+from policy.parse import Refused, parse
+from schemas.events import ClientConsents, Consent, ConsentData, HeldConsent, HeldRevocation, Revocation, RevocationData
+from schemas.records import ConsentExcluded, ConsentRefused, ConsentRevoked
+from services.consent.asked import LEASE_SECONDS
+from services.consent.clients import read_consents
+from services.consent.lost import lacks, with_what_narrows
+from services.consent.model import EPOCH
+from services.consent.releases import MARGIN_SECONDS
+from services.consent.store import TOPIC
+from services.kit import logs, topics
+from services.kit.broker import Record, read_all
+from services.kit.connecting import Kafka
+from services.kit.control import ControlView
+from services.kit.database import Database
+
+AT_ONCE: Final = 1000  # clients
+Lost = Mapping[str, ClientConsents]
+
+_HELD: Final = "SELECT id, last_order, consents FROM clients WHERE id = ANY(%(ids)s)"
+_LOCK: Final = "SELECT last_order, consents FROM clients WHERE id = %(id)s FOR UPDATE"
+_TAKE_BACK: Final = "UPDATE clients SET last_order = %(order)s, consents = %(consents)s WHERE id = %(id)s"
+_PLACED: Final = "recorded_at, accepted_at, log_partition, log_offset"
+_PLACE: Final = "%(recorded_at)s, %(accepted_at)s, %(partition)s, %(offset)s"
+_CONSENT: Final = (
+    f'INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, {_PLACED})'  # noqa: S608 - constants
+    f" VALUES (%(id)s, %(client_id)s, %(organization)s, %(decision)s, false, %(order)s, %(record)s, {_PLACE})"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_REVOCATION: Final = (
+    f'INSERT INTO revocations (id, client_id, organization, consent_id, "order", record, taken_back, {_PLACED})'  # noqa: S608 - constants
+    f" VALUES (%(id)s, %(client_id)s, %(organization)s, %(consent_id)s, %(order)s, %(record)s, true, {_PLACE})"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_IN_DOUBT: Final = (
+    "UPDATE releases SET doubt_at = clock_timestamp() WHERE settled_at IS NULL AND doubt_at > clock_timestamp()"
+)
+_NO_CARDS: Final = "DELETE FROM client_codes"
+
+
+async def declared(url: SecretStr) -> str:
+    """Do what follows from a restored database whatever the log says; return what to tell its operator."""
+    database = Database(url)
+    try:
+        await database.migrate("consent")
+        await _trust_nothing(database)
+    finally:
+        await database.close()
+    await _leases_over()
+    return "What was given out is in doubt, and no code on a card counts any more: start consent, then make new cards."
+
+
+async def take_back(database: Database, kafka: Kafka, view: ControlView) -> None:
+    """Take back what narrows, and no grant, for each client of whom the log has more than the tables.
+
+    For before anything is served or sent. Tables that have lost something are trusted with nothing else either.
+    """
+    lost, unknown = await _lost(database, view)
+    if unknown:  # nobody can open what was sealed to them: their keys are lost too
+        logs.get().warning("the log speaks of clients that the tables do not have", count=unknown)
+    if not lost:
+        return
+    logs.get().error("the tables were behind the log: what narrowed is taken back from it", count=len(lost))
+    await _trust_nothing(database)
+    narrowings = await _narrowings(kafka, lost)
+    for client_id, said in lost.items():
+        async with database.direct.transaction() as connection:
+            await _take_back(connection, client_id, said)
+            for row in narrowings.get(client_id, {}).values():
+                await connection.execute(_REVOCATION if row["decision"] is None else _CONSENT, row)
+    await _leases_over()
+
+
+async def _trust_nothing(database: Database) -> None:
+    async with database.direct.transaction() as connection:
+        await connection.execute(_IN_DOUBT)
+        await connection.execute(_NO_CARDS)
+
+
+async def _leases_over() -> None:
+    """Wait until nothing can begin any more under a release that was lost: no receipt could count it."""
+    await asyncio.sleep(LEASE_SECONDS + MARGIN_SECONDS)
+
+
+async def _lost(database: Database, view: ControlView) -> tuple[Lost, int]:
+    """Return what was said of each client whose row lacks some of it, and how many clients have no row."""
+    lost, unknown, everybody = {}, 0, view.said_of_clients()
+    async with database.direct.connection() as connection:
+        while some := dict(islice(everybody, AT_ONCE)):
+            rows = await (await connection.execute(_HELD, {"ids": list(some)}, binary=True)).fetchall()
+            unknown += len(some) - len(rows)
+            for client_id, last_order, state in rows:
+                said = some[client_id]
+                if said.mark > last_order or lacks(read_consents(state), said):
+                    lost[client_id] = said
+    return lost, unknown
+
+
+async def _take_back(connection: psycopg.AsyncConnection, client_id: str, said: ClientConsents) -> None:
+    row = await (await connection.execute(_LOCK, {"id": client_id}, binary=True)).fetchone()
+    if row is None:
+        raise RuntimeError("clients are never deleted")
+    after = canonical.encode(with_what_narrows(read_consents(row[1]), said))
+    order = max(row[0], said.mark)
+    await connection.execute(_TAKE_BACK, {"id": client_id, "order": order, "consents": after})
+
+
+async def _narrowings(kafka: Kafka, lost: Lost) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the rows of what narrowed, by client and order: the first record of each counts, as it did on the log."""
+    partitions = topics.load()[TOPIC].partitions
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    start = {partition_of(client_id.encode(), partitions): 0 for client_id in lost}
+    async for run in read_all(kafka, TOPIC, start):
+        for record in run:
+            client_id = (record.key or b"").decode(errors="replace")
+            if client_id in lost and (row := _row(record, lost[client_id])):
+                found.setdefault(client_id, {}).setdefault(row["order"], row)
+    return found
+
+
+def _row(record: Record, said: ClientConsents) -> dict[str, Any] | None:
+    """The row of a record that narrows; one that the log's readers did not count, as it was forged, is in no state."""
+    try:
+        event = parse(record.value)
+    except Refused:
+        return None
+    match event:
+        case ConsentRefused(data=data) if _held(data) in said.refusals:
+            return _placed(record, data, data.consent) | {"decision": "refuse"}
+        case ConsentExcluded(data=data) if _held(data) in said.exclusions:
+            return _placed(record, data, data.consent) | {"decision": "exclude"}
+        case ConsentRevoked(data=data) if (
+            HeldRevocation(order=data.order, revocation=data.revocation) in said.revocations
+        ):
+            of = data.revocation.consent_id
+            return _placed(record, data, data.revocation) | {"decision": None, "consent_id": of}
+    return None
+
+
+def _held(data: ConsentData) -> HeldConsent:
+    return HeldConsent(order=data.order, recorder=data.publisher.organization, consent=data.consent)
+
+
+def _placed(record: Record, data: ConsentData | RevocationData, content: Consent | Revocation) -> dict[str, Any]:
+    return {
+        "id": content.id,
+        "client_id": data.client_id,
+        "organization": data.publisher.organization,
+        "order": data.order,
+        "record": canonical.encode(content),
+        "recorded_at": EPOCH + timedelta(microseconds=data.order),  # the order is when it was taken, and is signed
+        "accepted_at": EPOCH + timedelta(milliseconds=record.timestamp_ms),
+        "partition": record.partition,
+        "offset": record.offset,
+    }
