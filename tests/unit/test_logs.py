@@ -58,6 +58,18 @@ def test_a_line_is_json_with_time_level_and_service(stream: io.StringIO) -> None
     }
 
 
+def test_nothing_that_is_logged_begins_a_line_of_its_own(stream: io.StringIO) -> None:
+    forged = 'x\n{"event": "forged", "level": "info"}\r\u2028\x1b[2K'
+    logs.get().info("partition taken", topic=forged, partition=3)
+    logging.getLogger("a.library").warning(forged)
+    logging.getLogger("a.library").warning("trouble with %s", forged)
+    written = [json.loads(line) for line in stream.getvalue().split("\n") if line]
+    assert len(written) == 3
+    assert {one["event"] for one in written} != {"forged"}
+    assert "forged" not in [one["event"] for one in written]
+    assert not any(mark in stream.getvalue() for mark in ("\r", "\u2028", "\x1b"))
+
+
 def test_a_field_that_is_not_listed_is_dropped_by_name(stream: io.StringIO) -> None:
     logs.get().info("consent stored", client_name=CANARY, body={"name": CANARY}, partition=3)
     (line,) = lines(stream)

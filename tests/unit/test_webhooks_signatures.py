@@ -40,6 +40,15 @@ def test_it_covers_body_id_time_and_secret(changed: str) -> None:
         Webhook(new_secret() if changed == "secret" else secret).verify(body, headers)
 
 
+def test_a_request_that_somebody_sends_again_later_is_refused() -> None:
+    """Its time is signed: past the tolerance of Standard Webhooks, five minutes, a receiver's library takes no copy."""
+    secret, sent = new_secret(), int(time.time())
+    for seconds in (-360, 360):
+        headers = signed_headers(secret, "msg_1", sent + seconds, BODY)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(BODY, headers)
+
+
 def test_a_secret_has_256_random_bits() -> None:
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100
