@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -211,6 +212,14 @@ INSERT INTO views (organization, name, referral_id, reference, client_id, word, 
   ('shelter', 'member', 'member', NULL, 'child', 'requested', 1, 'open'),
   ('shelter', 'reference-member', 'member', 'reference-member', 'mother', 'accepted', 3, 'open');
 """
+BEFORE_NUDGES = """
+INSERT INTO referrals (id, originator, recipient, reference, purpose, call_back, historical, status, version,
+  status_version, created_at, respond_by)
+  SELECT id, 'outreach', 'shelter', 'reference-' || id, 'any', 'desk', historical, status, 1, 1, now(), now() + time
+  FROM (VALUES ('waiting', false, 'requested', interval '4 hours'), ('short', false, 'requested', interval '1 minute'),
+    ('answered', false, 'accepted', interval '4 hours'), ('history', true, 'requested', interval '4 hours'),
+    ('endless', false, 'requested', NULL)) AS said(id, historical, status, time);
+"""
 
 
 def test_what_a_recipient_knew_before_its_names_were_kept_apart_it_knows_after(postgres: Databases) -> None:
@@ -244,4 +253,16 @@ def test_of_a_status_from_before_its_time_was_kept_only_the_request_s_is_known(p
         query = "SELECT organization, name FROM views JOIN referrals ON id = referral_id WHERE status_at = created_at"
         assert connection.execute(text(query)).fetchall() == [("outreach", "cut")]
         assert connection.execute(text("SELECT count(status_at) FROM views")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_of_referrals_from_before_those_that_wait_long_enough_are_asked_for_again(postgres: Databases) -> None:
+    url = SecretStr(postgres.create_database("referrals"))
+    engine = create_engine(url.get_secret_value(), connect_args=CONNECT_ARGUMENTS)
+    with engine.begin() as connection:
+        command.upgrade(_configuration("referrals", connection), "0003")
+        connection.execute(text(BEFORE_NUDGES))
+        command.upgrade(_configuration("referrals", connection), "head")
+        query = "SELECT id, nudge_at - created_at FROM referrals WHERE nudge_at IS NOT NULL"
+        assert connection.execute(text(query)).fetchall() == [("waiting", timedelta(hours=3))]
     engine.dispose()
