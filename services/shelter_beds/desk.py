@@ -51,9 +51,9 @@ class Desk:
         self._author = author
 
     @classmethod
-    async def open(cls, session: AsyncSession, unit_id: str, author: Author) -> Self:
-        """Lock a unit that is not withdrawn; Problem 404."""
-        unit = await store.locked(session, unit_id)
+    async def open(cls, session: AsyncSession, unit_id: str, author: Author, *, waits: bool = True) -> Self:
+        """Lock a unit that is not withdrawn; Problem 404. `store.UnitBusy` for who does not wait."""
+        unit = await store.locked(session, unit_id, waits=waits)
         if unit.withdrawn:
             raise Withdrawn("not-found")
         beds = await store.beds(session, unit_id)

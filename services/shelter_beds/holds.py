@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import NoReturn
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,24 +20,17 @@ from services.shelter_beds.profile import UnitProfile
 from services.shelter_beds.tables import Hold
 
 
-class Placeable(Exception):
-    """A hold may be placed, as far as can be seen without the unit's row."""
-
-
-async def check(session: AsyncSession, caller: Principal, body: bodies.NewHold) -> NoReturn:
-    """Say what is refused whoever has the unit's row, by the problems of `place`; else Placeable."""
-    await _check_unlocked(session, body, caller.own_organization())
-    raise Placeable
-
-
-async def place(session: AsyncSession, caller: Principal, body: bodies.NewHold) -> bodies.HoldView:
+async def place(
+    session: AsyncSession, caller: Principal, body: bodies.NewHold, *, waits: bool = True
+) -> bodies.HoldView:
     """Take free beds of a unit, or ask its shelter for them: then none is taken before it says yes.
 
     Problem 404; 409 `no-free-bed`, `holds-not-taken`, `too-many-holds`; 422 for more minutes than the unit gives.
+    `store.UnitBusy` where somebody else has the unit's row, for who does not wait for it.
     """
     holder = caller.own_organization()
     await _check_unlocked(session, body, holder)
-    desk = await Desk.open(session, body.unit_id, Author.of(caller, body.actor))
+    desk = await Desk.open(session, body.unit_id, Author.of(caller, body.actor), waits=waits)
     live = await store.live_holds(session, body.unit_id)
     _check_policy(desk.profile, body, sum(hold.holder == holder for hold in live))
     if not desk.takes_people:

@@ -25,6 +25,10 @@ _GLANCE: Final = (
 IS_LIVE: Final = col(Hold.ended_at).is_(None)
 
 
+class UnitBusy(Exception):
+    """Somebody else has the unit's row, and whoever wants it does not want to wait."""
+
+
 class Glance(NamedTuple):
     """A unit as it is seen without waiting for anybody: its profile, and how many of its beds may be free in a moment.
 
@@ -62,12 +66,15 @@ async def unit_at_the_desk(session: AsyncSession, caller: Principal, unit_id: st
     return row
 
 
-async def locked(session: AsyncSession, unit_id: str) -> Unit:
-    """Return a unit, locked: its beds and holds are the caller's until the transaction ends. Problem 404."""
+async def locked(session: AsyncSession, unit_id: str, *, waits: bool = True) -> Unit:
+    """Return a unit, locked: its beds and holds are the caller's until the transaction ends. Problem 404.
+
+    Who does not wait for it knows that there is one; UnitBusy.
+    """
     query = select(Unit).where(col(Unit.id) == unit_id).execution_options(populate_existing=True)
-    row = (await session.scalars(query.with_for_update())).first()
+    row = (await session.scalars(query.with_for_update(skip_locked=not waits))).first()
     if row is None:
-        raise Problem("not-found")
+        raise Problem("not-found") if waits else UnitBusy
     return row
 
 

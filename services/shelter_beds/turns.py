@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 import psycopg
@@ -11,6 +11,7 @@ from services.kit.auth import Principal
 from services.kit.direct import CONNECT_SECONDS
 from services.kit.idempotency import Creation
 from services.shelter_beds import bodies, holds
+from services.shelter_beds.store import UnitBusy
 
 
 class Turns:
@@ -24,16 +25,12 @@ class Turns:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def place(self, once: Creation, caller: Principal, body: bodies.NewHold) -> bodies.HoldView:
-        """Place a hold in the unit's turn, or say at once what is refused whoever is before; see `holds.place`."""
-        if self._is_taken(body.unit_id):
-            with suppress(holds.Placeable):  # its connection is given back, and what it had begun undone
-                return await once(caller, bodies.HoldView, lambda session: holds.check(session, caller, body))
-        async with self.turn(body.unit_id):
-            return await once(caller, bodies.HoldView, lambda session: holds.place(session, caller, body))
-
-    def _is_taken(self, unit_id: str) -> bool:
-        lock = self._locks.get(unit_id)
-        return lock is not None and lock.locked()
+        """Place a hold, at once if it can be; `holds.place` says what is refused."""
+        try:
+            return await once(caller, bodies.HoldView, lambda session: holds.place(session, caller, body, waits=False))
+        except UnitBusy:  # its connection is given back, and what it had begun undone
+            async with self.turn(body.unit_id):
+                return await once(caller, bodies.HoldView, lambda session: holds.place(session, caller, body))
 
     @asynccontextmanager
     async def turn(self, unit_id: str) -> AsyncIterator[None]:
