@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
@@ -13,10 +14,10 @@ from policy import canonical
 from policy.murmur2 import partition_of
 from policy.parse import Refused, parse
 from schemas.events import ClientConsents, Consent, ConsentData, HeldConsent, HeldRevocation, Revocation, RevocationData
-from schemas.records import ConsentExcluded, ConsentRefused, ConsentRevoked
+from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
 from services.consent.asked import LEASE_SECONDS
 from services.consent.clients import read_consents
-from services.consent.lost import lacks, with_what_narrows
+from services.consent.lost import lacks, with_what_narrows, without_older
 from services.consent.model import EPOCH
 from services.consent.releases import MARGIN_SECONDS
 from services.consent.store import TOPIC
@@ -74,12 +75,10 @@ async def take_back(database: Database, kafka: Kafka, view: ControlView) -> None
         return
     logs.get().error("the tables were behind the log: what narrowed is taken back from it", count=len(lost))
     await _trust_nothing(database)
-    narrowings = await _narrowings(kafka, lost)
+    records = await _records(kafka, lost)
     for client_id, said in lost.items():
         async with database.direct.transaction() as connection:
-            await _take_back(connection, client_id, said)
-            for row in narrowings.get(client_id, {}).values():
-                await connection.execute(_REVOCATION if row["decision"] is None else _CONSENT, row)
+            await _take_back(connection, client_id, said, records[client_id])
     await _leases_over()
 
 
@@ -108,34 +107,54 @@ async def _lost(database: Database, view: ControlView) -> tuple[Lost, int]:
     return lost, unknown
 
 
-async def _take_back(connection: psycopg.AsyncConnection, client_id: str, said: ClientConsents) -> None:
+@dataclass
+class _Records:
+    """Of one client: the rows of what narrowed, by order, and the newest order of each consent that was granted."""
+
+    narrowings: dict[int, dict[str, Any]] = field(default_factory=dict)
+    granted: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Record, said: ClientConsents) -> None:
+        """Take note of a record; the first one of each order counts, as it did on the log."""
+        try:
+            event = parse(record.value)
+        except Refused:
+            return
+        if isinstance(event, ConsentGranted) and event.data.order <= said.mark:
+            of = event.data.consent.id
+            self.granted[of] = max(self.granted.get(of, 0), event.data.order)
+        elif row := _row(record, event, said):
+            self.narrowings.setdefault(row["order"], row)
+
+
+async def _take_back(
+    connection: psycopg.AsyncConnection, client_id: str, said: ClientConsents, records: _Records
+) -> None:
     row = await (await connection.execute(_LOCK, {"id": client_id}, binary=True)).fetchone()
     if row is None:
         raise RuntimeError("clients are never deleted")
-    after = canonical.encode(with_what_narrows(read_consents(row[1]), said))
+    held = without_older(read_consents(row[1]), records.granted)
+    after = canonical.encode(with_what_narrows(held, said))
     order = max(row[0], said.mark)
     await connection.execute(_TAKE_BACK, {"id": client_id, "order": order, "consents": after})
+    for narrowing in records.narrowings.values():
+        await connection.execute(_REVOCATION if narrowing["decision"] is None else _CONSENT, narrowing)
 
 
-async def _narrowings(kafka: Kafka, lost: Lost) -> dict[str, dict[int, dict[str, Any]]]:
-    """Return the rows of what narrowed, by client and order: the first record of each counts, as it did on the log."""
+async def _records(kafka: Kafka, lost: Lost) -> dict[str, _Records]:
     partitions = topics.load()[TOPIC].partitions
-    found: dict[str, dict[int, dict[str, Any]]] = {}
+    found = {client_id: _Records() for client_id in lost}
     start = {partition_of(client_id.encode(), partitions): 0 for client_id in lost}
     async for run in read_all(kafka, TOPIC, start):
         for record in run:
             client_id = (record.key or b"").decode(errors="replace")
-            if client_id in lost and (row := _row(record, lost[client_id])):
-                found.setdefault(client_id, {}).setdefault(row["order"], row)
+            if client_id in lost:
+                found[client_id].add(record, lost[client_id])
     return found
 
 
-def _row(record: Record, said: ClientConsents) -> dict[str, Any] | None:
+def _row(record: Record, event: Event, said: ClientConsents) -> dict[str, Any] | None:
     """The row of a record that narrows; one that the log's readers did not count, as it was forged, is in no state."""
-    try:
-        event = parse(record.value)
-    except Refused:
-        return None
     match event:
         case ConsentRefused(data=data) if _held(data) in said.refusals:
             return _placed(record, data, data.consent) | {"decision": "refuse"}

@@ -1,0 +1,75 @@
+"""What a start takes back from the log where the tables have lost some of it, down to orders and older versions."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from policy import canonical
+from policy.parse import TYPES
+from schemas.records import ConsentGranted, ConsentRevoked
+from tests.conftest import Databases
+from tests.support.log import CONSENT, LOG_ID, decode_event
+from tests.support.registry import Registry, founded
+from tests.support.watched import Watched, narrowings_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOUR = 3_600_000_000  # microseconds
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def registry(postgres: Databases) -> AsyncIterator[Registry]:
+    async with founded(postgres) as found:
+        yield found
+
+
+async def consenting(registry: Registry) -> tuple[Watched, ConsentGranted]:
+    client = Watched(registry, await registry.client())
+    await registry.permit(client.id)
+    granted = decode_event(await client.said(TYPES["consent.granted"]))
+    assert isinstance(granted, ConsentGranted)
+    return client, granted
+
+
+async def say(client: Watched, event: Any) -> None:
+    """Put a record on the log as consent did, with a database that is lost."""
+    value = CONSENT.sign(event, log_id=LOG_ID, key=client.id)
+    await client.registry.producer.send_and_wait("client-events", value, client.id.encode(), client.partition)
+
+
+async def test_of_a_consent_whose_new_version_was_lost_the_old_one_does_not_come_back(registry: Registry) -> None:
+    """It may permit more or for longer; and whatever the clock says, orders go on above all that the log has seen."""
+    client, granted = await consenting(registry)
+    untouched, _ = await consenting(registry)
+    ahead = granted.data.order + HOUR
+    newer = replace(granted.data.consent, version=2)
+    await say(client, replace(granted, data=replace(granted.data, order=ahead, consent=newer)))
+    async with registry.serving():
+        assert (client.row()[0], client.by_the_tables().grants) == (ahead, ())
+        await registry.narrow(client.id, "refuse")
+        assert client.row()[0] > ahead
+    assert len(untouched.by_the_tables().grants) == 1
+
+
+async def test_a_revocation_comes_back_with_its_receipt_and_a_copy_by_somebody_else_changes_neither(
+    registry: Registry,
+) -> None:
+    async with registry.serving():
+        client, _ = await consenting(registry)
+        before = client.row()
+        lost = await registry.revoke(client.id)
+        revoked = decode_event(await client.said(ConsentRevoked))
+        client.put_back(before, lost["id"])
+    assert isinstance(revoked, ConsentRevoked)
+    elsewhere = replace(revoked.data, publisher=replace(revoked.data.publisher, organization="bystander"))
+    body = canonical.encode(replace(revoked, data=elsewhere))
+    await registry.producer.send_and_wait("client-events", body, client.id.encode(), client.partition)
+    async with registry.serving():
+        receipt = await registry.receipt(client.id, id=lost["id"])
+        assert (receipt["recorded_at"], receipt["state"]) == (lost["recorded_at"], "effective")
+        assert (receipt["in_doubt"], receipt["others"]) == (1, "in_doubt")
+        assert len(narrowings_of(await client.restated())) == 1
+        assert (await registry.get("bystander", f"/clients/{client.id}/revocation")).status_code == 404
