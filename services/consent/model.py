@@ -151,9 +151,9 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
         "expires_at": body.expires_at,
     }
     consent = msgspec.convert(record, ConsentRecord, strict=False)
-    data = ConsentData(**_signed(client, body.actor, recorder), consent=consent)
+    data = ConsentData(**signed(client, body.actor, recorder), consent=consent)
     event = ConsentAttested if body.attested else _EVENTS[body.decision]
-    return _change(client, consent, event(**_context(consent_id, client.now), data=data))
+    return recorded(client, consent, event(**context(consent_id, client.now), data=data))
 
 
 def revocation_change(
@@ -165,11 +165,12 @@ def revocation_change(
     kind: type[ConsentRevoked] = ConsentRevoked,
 ) -> Change:
     """What recording this revocation changes."""
-    data = RevocationData(**_signed(client, actor, desk), revocation=revocation)
-    return _change(client, revocation, kind(**_context(revocation.id, client.now), data=data))
+    data = RevocationData(**signed(client, actor, desk), revocation=revocation)
+    return recorded(client, revocation, kind(**context(revocation.id, client.now), data=data))
 
 
-def _signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, Any]:
+def signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, Any]:
+    """What all of consent's records say, but the signature: the relay signs."""
     return {
         "order": client.next_order,
         "key_id": UNSIGNED,
@@ -180,12 +181,13 @@ def _signed(client: Locked, actor: Actor | None, organization: str) -> dict[str,
     }
 
 
-def _context(event_id: str, now: datetime) -> dict[str, Any]:
+def context(event_id: str, now: datetime) -> dict[str, Any]:
     """CloudEvents' attributes. The event's id is the consent's or revocation's: each makes exactly one."""
     return {"id": event_id, "source": SOURCE, "time": rfc3339(now), "specversion": "1.0"}
 
 
-def _change(client: Locked, record: ConsentRecord | Revocation, event: ConsentEvent) -> Change:
+def recorded(client: Locked, record: ConsentRecord | Revocation, event: ConsentEvent) -> Change:
+    """What this record changes."""
     body = canonical.encode(event)
     read = parse(body)  # what our tables say and what the log's readers make of the record is one thing
     if read != event:

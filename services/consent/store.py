@@ -14,7 +14,7 @@ from policy import canonical
 from policy.parse import parse
 from schemas.events import Consent as ConsentRecord
 from schemas.events import HeldConsent
-from services.consent import bodies, clients, model
+from services.consent import bodies, clients, ending, model
 from services.consent.model import Change, Locked
 from services.consent.tables import Client, Consent
 from services.kit import outbox
@@ -28,14 +28,15 @@ _RECORD: Final = msgspec.json.Decoder(ConsentRecord)
 # One round trip for the client and for what changes it.
 _ADD_CONSENT: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
-    ' INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, recorded_at)'
-    " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at)"
+    ' INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, recorded_at, due_at)'
+    " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at, :due_at)"
 )
 _ADD_REVOCATION: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
     ' INSERT INTO revocations (id, client_id, organization, consent_id, "order", record, recorded_at)'
     " VALUES (:id, :client_id, :organization, :consent_id, :order, :record, :recorded_at)"
 )
+_CHANGE: Final = text("UPDATE clients SET last_order = :order, consents = :consents WHERE id = :id")
 _ACCEPTED: Final = (
     "UPDATE {table} SET accepted_at = clock_timestamp(), log_partition = placed.log_partition,"
     " log_offset = placed.log_offset"
@@ -55,7 +56,7 @@ async def add_consent(
     session: AsyncSession, client: Locked, change: Change, body: bodies.NewConsent, *, recorder: str
 ) -> None:
     """Record a consent of a locked client."""
-    said = body.model_dump(include={"decision", "attested"})
+    said = body.model_dump(include={"decision", "attested"}) | {"due_at": ending.first_due_at(change, client.now)}
     await session.execute(_ADD_CONSENT, {**_changed(client, change, recorder), **said})
     await _put(session, client, change)
 
@@ -65,6 +66,13 @@ async def add_revocation(
 ) -> None:
     """Record a revocation of a locked client; `consent_id` is the consent it is of, or was said of."""
     await session.execute(_ADD_REVOCATION, {**_changed(client, change, desk), "consent_id": consent_id})
+    await _put(session, client, change)
+
+
+async def add_expiry(session: AsyncSession, client: Locked, change: Change) -> None:
+    """Say on the log that a consent's time is over, for a locked client."""
+    row = {"order": change.event.data.order, "consents": canonical.encode(change.consents), "id": client.client_id}
+    await session.execute(_CHANGE, row)
     await _put(session, client, change)
 
 

@@ -97,7 +97,10 @@ class CodeGuess(Table, table=True):
 
 
 class Consent(Table, table=True):
-    """A grant, refusal or exclusion as recorded. `decision` as the API says it; `record` the canonical Consent."""
+    """A grant, refusal or exclusion as recorded. `decision` as the API says it; `record` the canonical Consent.
+
+    `due_at`: when something is to be said next of its end in time; see ends.
+    """
 
     __tablename__ = "consents"
     __table_args__ = (Index(None, "recorder", "number"), Index(None, "client_id", "recorder", "number"))
@@ -114,6 +117,7 @@ class Consent(Table, table=True):
     accepted_at: datetime | None = Field(sa_type=_MOMENT, default=None)
     log_partition: int | None = Field(sa_type=Integer, default=None)
     log_offset: int | None = Field(sa_type=BigInteger, default=None)
+    due_at: datetime | None = Field(sa_type=_MOMENT, default=None)
 
 
 class Revocation(Table, table=True):
