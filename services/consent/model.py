@@ -23,6 +23,7 @@ from schemas.records import (
 )
 from services.consent import bodies
 from services.kit.bodies import Actor
+from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,8 +134,10 @@ def check_release(body: bodies.NewConsent) -> None:
         raise invalid_body("form.signers", detail)
 
 
-def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, recorder: str) -> Change:
-    """What recording this consent changes; Problem 422 for times that have passed."""
+def consent_change(
+    client: Locked, body: bodies.NewConsent, *, consent_id: str, recorder: str, version: int = 1
+) -> Change:
+    """What recording this version of a consent changes; Problem 422 for times that have passed."""
     valid_from = body.valid_from or (client.now - CLOCK_ALLOWANCE).replace(microsecond=0)
     if body.expires_at is not None and body.expires_at <= max(client.now, valid_from):
         raise invalid_body("expires_at", "must be in the future, and later than valid_from")
@@ -143,7 +146,7 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
     record = {
         **body.form.model_dump(exclude_none=True),
         "id": consent_id,
-        "version": 1,
+        "version": version,
         "to": sorted(set(body.to)),
         "categories": sorted(set(body.categories)),
         "purposes": sorted(set(body.purposes)),
@@ -153,7 +156,8 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
     consent = msgspec.convert(record, ConsentRecord, strict=False)
     data = ConsentData(**signed(client, body.actor, recorder), consent=consent)
     event = ConsentAttested if body.attested else _EVENTS[body.decision]
-    return recorded(client, consent, event(**context(consent_id, client.now), data=data))
+    event_id = consent_id if version == 1 else random_id()
+    return recorded(client, consent, event(**context(event_id, client.now), data=data))
 
 
 def revocation_change(
@@ -182,7 +186,7 @@ def signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, 
 
 
 def context(event_id: str, now: datetime) -> dict[str, Any]:
-    """CloudEvents' attributes. The event's id is the consent's or revocation's: each makes exactly one."""
+    """CloudEvents' attributes. The event's id is that of the consent or revocation it makes; else one of its own."""
     return {"id": event_id, "source": SOURCE, "time": rfc3339(now), "specversion": "1.0"}
 
 

@@ -14,6 +14,7 @@ from policy import canonical
 from policy.parse import parse
 from schemas.events import Consent as ConsentRecord
 from schemas.events import HeldConsent
+from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
 from services.consent import bodies, clients, ending, model
 from services.consent.model import Change, Locked
 from services.consent.tables import Client, Consent
@@ -31,6 +32,11 @@ _ADD_CONSENT: Final = text(
     ' INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, recorded_at, due_at)'
     " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at, :due_at)"
 )
+_RENEW_CONSENT: Final = text(
+    "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
+    ' UPDATE consents SET "order" = :order, record = :record, recorded_at = :recorded_at, due_at = :due_at,'
+    " accepted_at = NULL, log_partition = NULL, log_offset = NULL WHERE id = :id"
+)
 _ADD_REVOCATION: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
     ' INSERT INTO revocations (id, client_id, organization, consent_id, "order", record, recorded_at)'
@@ -40,11 +46,12 @@ _CHANGE: Final = text("UPDATE clients SET last_order = :order, consents = :conse
 _ACCEPTED: Final = (
     "UPDATE {table} SET accepted_at = clock_timestamp(), log_partition = placed.log_partition,"
     " log_offset = placed.log_offset"
-    " FROM unnest(:ids, :partitions, :offsets) AS placed(id, log_partition, log_offset)"
-    " WHERE {table}.id = placed.id AND accepted_at IS NULL"
+    ' FROM unnest(:ids, :orders, :partitions, :offsets) AS placed(id, "order", log_partition, log_offset)'
+    ' WHERE {table}.id = placed.id AND {table}."order" = placed."order" AND accepted_at IS NULL'
 )
 _PLACES: Final = (
     bindparam("ids", type_=ARRAY(TEXT)),
+    bindparam("orders", type_=ARRAY(BIGINT)),
     bindparam("partitions", type_=ARRAY(INTEGER)),
     bindparam("offsets", type_=ARRAY(BIGINT)),
 )
@@ -58,6 +65,13 @@ async def add_consent(
     """Record a consent of a locked client."""
     said = body.model_dump(include={"decision", "attested"}) | {"due_at": ending.first_due_at(change, client.now)}
     await session.execute(_ADD_CONSENT, {**_changed(client, change, recorder), **said})
+    await _put(session, client, change)
+
+
+async def renew_consent(session: AsyncSession, client: Locked, change: Change) -> None:
+    """Record a new version of a consent of a locked client in the old one's place."""
+    row = _changed(client, change, "") | {"due_at": ending.first_due_at(change, client.now)}
+    await session.execute(_RENEW_CONSENT, row)
     await _put(session, client, change)
 
 
@@ -78,7 +92,7 @@ async def add_expiry(session: AsyncSession, client: Locked, change: Change) -> N
 
 def _changed(client: Locked, change: Change, organization: str) -> dict[str, Any]:
     return {
-        "id": change.event.id,
+        "id": change.record.id,
         "client_id": client.client_id,
         "organization": organization,
         "order": change.event.data.order,
@@ -94,13 +108,25 @@ async def _put(session: AsyncSession, client: Locked, change: Change) -> None:
 
 async def accepted(session: AsyncSession, done: Sequence[Acknowledged]) -> None:
     """Note which consents and revocations the log has taken, and where: what the relay calls when it has."""
+    said = [_record(parse(each.row.body)) for each in done]
     places = {
-        "ids": [parse(each.row.body).id for each in done],
+        "ids": [id_ for id_, _ in said],
+        "orders": [order for _, order in said],
         "partitions": [each.placed.partition for each in done],
         "offsets": [each.placed.offset for each in done],
     }
     await session.execute(_CONSENTS_ACCEPTED, places)
     await session.execute(_REVOCATIONS_ACCEPTED, places)
+
+
+def _record(event: Event) -> tuple[str, int]:
+    """Which consent or revocation a record is of, and its order; nothing for one that has no row."""
+    match event:
+        case ConsentRevoked():
+            return event.data.revocation.id, event.data.order
+        case ConsentGranted() | ConsentRefused() | ConsentExcluded():
+            return event.data.consent.id, event.data.order
+    return "", 0
 
 
 async def own_consent(session: AsyncSession, recorder: str, consent_id: str) -> bodies.Consent:
@@ -139,6 +165,7 @@ def _shown(recorder: str) -> Select[Consent, bytes, datetime]:
         select(Consent, col(Client.consents), func.clock_timestamp())
         .join(Client, col(Client.id) == col(Consent.client_id))
         .where(col(Consent.recorder) == recorder)
+        .execution_options(populate_existing=True)
     )
 
 

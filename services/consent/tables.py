@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text, false
+from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text, false, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -103,7 +103,11 @@ class Consent(Table, table=True):
     """
 
     __tablename__ = "consents"
-    __table_args__ = (Index(None, "recorder", "number"), Index(None, "client_id", "recorder", "number"))
+    __table_args__ = (
+        Index(None, "recorder", "number"),
+        Index(None, "client_id", "recorder", "number"),
+        Index(None, "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    )
 
     id: str = Field(primary_key=True, sa_type=Text)
     number: int = Field(sa_type=BigInteger, sa_column_args=[Identity(always=True)])
