@@ -1,20 +1,45 @@
 """The end of a consent in time, and its renewal: when something is to be said, what, and what may not be. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Final
 
 from policy.allowed import cuts, refused
 from schemas.events import Consent as ConsentRecord
 from schemas.events import ConsentData, HeldConsent
+from schemas.notices import ConsentExpiring, EndingConsent
 from schemas.records import ConsentExpired, ConsentGranted
 from services.consent import bodies
-from services.consent.model import Change, Locked, check_revocable, context, recorded, signed
+from services.consent.model import Change, Locked, check_revocable, context, recorded, rfc3339, signed
 from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
+
+SAID_BEFORE: Final = (timedelta(days=14), timedelta(days=3))
+"""How long before the end its recorder is told of it; of a shorter consent, what lies ahead."""
 
 
 def due_at(consent: ConsentRecord, now: datetime) -> datetime | None:
     """When something is to be said next of a consent's end; None if nothing is any more."""
-    return consent.expires_at if consent.expires_at is not None and consent.expires_at > now else None
+    if consent.expires_at is None:
+        return None
+    moments = (consent.expires_at - before for before in (*SAID_BEFORE, timedelta()))
+    return next((moment for moment in moments if moment > now), None)
+
+
+def notice(client: Locked, grant: HeldConsent) -> ConsentExpiring | None:
+    """What its recorder is told of a consent's end; None if there is nothing to tell yet, or any more."""
+    left = None if grant.consent.expires_at is None else grant.consent.expires_at - client.now
+    if left is None or not timedelta() < left <= max(SAID_BEFORE):
+        return None
+    data = EndingConsent(
+        consent_id=grant.consent.id,
+        client_id=client.client_id,
+        recorder=grant.recorder,
+        to=grant.consent.to,
+        expires_at=rfc3339(client.now + left),
+        days_left=ceil(left / timedelta(days=1)),
+    )
+    return ConsentExpiring(**context(random_id(), client.now), data=data)
 
 
 def first_due_at(change: Change, now: datetime) -> datetime | None:

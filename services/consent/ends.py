@@ -1,4 +1,4 @@
-"""Says on the log, once and by the database's clock, that a consent's time is over.
+"""Says, once and by the database's clock, that a consent's time is over soon, to its recorder, or over, to the log.
 
 A consent's row says when anything is to be said of it next, and is changed together with what is said: by however many
 processes, after whatever restart or jump of the clock, nothing is said twice. What was revoked or entered in error has
@@ -58,3 +58,5 @@ async def _say(session: AsyncSession, consent_id: str, client_id: str) -> None:
         row.due_at = None
     elif row.due_at is None:
         await store.add_expiry(session, client, ending.expiry_change(client, grant))
+    elif (notice := ending.notice(client, grant)) is not None:
+        await store.add_notice(session, notice)

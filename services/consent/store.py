@@ -14,6 +14,7 @@ from policy import canonical
 from policy.parse import parse
 from schemas.events import Consent as ConsentRecord
 from schemas.events import HeldConsent
+from schemas.notices import ConsentExpiring
 from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
 from services.consent import bodies, clients, ending, model
 from services.consent.model import Change, Locked
@@ -24,6 +25,7 @@ from services.kit.problems import Problem
 from services.kit.relay import Acknowledged
 
 TOPIC: Final = "client-events"
+NOTICES: Final = "consent-notices"
 _RECORD: Final = msgspec.json.Decoder(ConsentRecord)
 
 # One round trip for the client and for what changes it.
@@ -90,6 +92,13 @@ async def add_expiry(session: AsyncSession, client: Locked, change: Change) -> N
     await _put(session, client, change)
 
 
+async def add_notice(session: AsyncSession, notice: ConsentExpiring) -> None:
+    """Tell a consent's recorder of its end."""
+    consent_id = notice.data.consent_id
+    body = canonical.encode(notice)
+    await outbox.put(session, topic=NOTICES, key=consent_id.encode(), aggregate=consent_id, body=body)
+
+
 def _changed(client: Locked, change: Change, organization: str) -> dict[str, Any]:
     return {
         "id": change.record.id,
@@ -108,6 +117,7 @@ async def _put(session: AsyncSession, client: Locked, change: Change) -> None:
 
 async def accepted(session: AsyncSession, done: Sequence[Acknowledged]) -> None:
     """Note which consents and revocations the log has taken, and where: what the relay calls when it has."""
+    done = [each for each in done if each.row.topic == TOPIC]
     said = [_record(parse(each.row.body)) for each in done]
     places = {
         "ids": [id_ for id_, _ in said],

@@ -5,21 +5,24 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from policy.murmur2 import partition_of
 from policy.state import PartitionState
 from policy.step import Fold
+from schemas.notices import ConsentExpiring, EndingConsent
 from schemas.records import ConsentExpired
 from services.consent.clients import read_consents
 from services.kit.broker import read_all
 from tests.conftest import Databases
-from tests.support.control_records import OUTREACH
+from tests.support.control_records import OUTREACH, SHELTER
 from tests.support.log import PARTITIONS, ROOT_FINGERPRINT, decode_event
 from tests.support.registry import Registry, founded
 from tests.support.waiting import wait_until_async
 
+DAY = 86_400.0
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -117,6 +120,62 @@ async def test_a_clock_that_ran_ahead_says_nothing_too_early(registry: Registry)
 
     await wait_until_async(put_right, what="the row to be put right")
     assert await expiries(registry, client) == []
+    assert await notices(registry, consent["id"]) == []
+
+
+async def notices(registry: Registry, consent: str) -> list[EndingConsent]:
+    runs = read_all(registry.broker.bootstrap, "consent-notices", {0: 0})
+    said = [msgspec.json.decode(one.value or b"", type=ConsentExpiring) async for run in runs for one in run]
+    return [event.data for event in said if event.data.consent_id == consent]
+
+
+async def noticed(registry: Registry, consent: str, count: int) -> list[EndingConsent]:
+    async def enough() -> list[EndingConsent] | None:
+        found = await notices(registry, consent)
+        return found if len(found) >= count else None
+
+    return await wait_until_async(enough, what=f"{count} notices")
+
+
+async def next_due(registry: Registry, consent: str, before: timedelta) -> None:
+    """Wait until the next thing to say is so long before the consent's end."""
+
+    async def moved() -> bool:
+        with registry.database() as connection:
+            row = connection.execute("SELECT due_at FROM consents WHERE id = %s", [consent]).fetchone()
+        ends = (await registry.get(OUTREACH, f"/consents/{consent}")).json()["expires_at"]
+        return row == (datetime.fromisoformat(ends) - before,)
+
+    await wait_until_async(moved, what=f"the next to be due {before} before the end")
+
+
+async def test_its_recorder_is_told_fourteen_days_before_and_three(registry: Registry) -> None:
+    """Once each, though two processes look; the dates are moved, and days that have begun count."""
+    client = await registry.client()
+    consent = await registry.permit(client, expires_at=within(13.5 * DAY))
+    await next_due(registry, consent["id"], timedelta(days=3))
+    async with replace(registry).serving():
+        await due(registry, consent["id"], timedelta())
+        [first] = await noticed(registry, consent["id"], 1)
+        assert (first.days_left, first.recorder, first.to) == (14, OUTREACH, (SHELTER,))
+        assert (first.client_id, first.expires_at) == (client, consent["expires_at"])
+        await next_due(registry, consent["id"], timedelta(days=3))
+        short = await registry.permit(client, expires_at=within(2.2 * DAY))
+        await next_due(registry, short["id"], timedelta())
+        await due(registry, short["id"], timedelta())
+        assert [one.days_left for one in await noticed(registry, short["id"], 1)] == [3]
+        await next_due(registry, short["id"], timedelta())
+    assert [len(await notices(registry, one["id"])) for one in (consent, short)] == [1, 1]
+    assert await expiries(registry, client) == []
+
+
+async def test_of_what_is_revoked_nobody_is_told_that_it_ends(registry: Registry) -> None:
+    client = await registry.client()
+    consent = await registry.permit(client, expires_at=within(10 * DAY))
+    await registry.revoke(client)
+    await due(registry, consent["id"], timedelta())
+    await nothing_due(registry, client)
+    assert await notices(registry, consent["id"]) == []
 
 
 async def test_a_refusal_has_no_end(registry: Registry) -> None:
