@@ -96,7 +96,7 @@ def lifted(exclusion: HeldConsent, recipient: str, consents: ClientConsents, at:
 def _stands(grant: HeldConsent, recipient: str, category: DataCategory, consents: ClientConsents) -> bool:
     """Whether a grant's category is neither revoked nor refused, for one of its purposes at least."""
     return any(
-        not _refused(grant, recipient, purpose, category, consents) for purpose in grant.consent.purposes
+        not refused(grant, recipient, purpose, category, consents) for purpose in grant.consent.purposes
     ) and not any(cuts(each, grant, recipient, category) for each in consents.revocations)
 
 
@@ -125,7 +125,7 @@ def _grant_for(
 def _obstacle(
     grant: HeldConsent, category: DataCategory, found: Rule, consents: ClientConsents, now: datetime
 ) -> str | None:
-    if _refused(grant, found.recipient, found.purpose, category, consents):
+    if refused(grant, found.recipient, found.purpose, category, consents):
         return "refused"
     if grant.recorder != found.discloser and _discloser_refused(category, found, consents):
         return "refused"
@@ -161,7 +161,7 @@ def _discloser_refused(category: DataCategory, found: Rule, consents: ClientCons
     return any(_is_for(one, found) and category in one.consent.categories for one in consents.refusals)
 
 
-def _refused(
+def refused(
     grant: HeldConsent, recipient: str, purpose: PurposeOfUse, category: DataCategory, consents: ClientConsents
 ) -> bool:
     """Whether its recorder refused later what a grant says."""

@@ -38,7 +38,7 @@ T = TypeVar("T")
 @router.post("/clients", status_code=status.HTTP_201_CREATED)
 async def create_client(body: bodies.NewClient, request: Request, caller: ClientWriter, once: Once) -> bodies.Client:
     """Register a person for the caller's organization: known here or not, the answer looks the same."""
-    organization, organizations = caller.own_organization(), _organizations(request)
+    organization, organizations = caller.own_organization(), organizations_of(request)
     identifiers = await organizations.known_as(organization, body.identifiers)
     new = await clients.new_keys(organizations.encryption)
 
@@ -69,7 +69,7 @@ async def create_consent(
     To permit takes having registered the client; to narrow, knowing it at all. `Prefer: wait` waits for `accepted`.
     """
     recorder = caller.own_organization()
-    await _check(body, recorder, _organizations(request))
+    await check(body, recorder, organizations_of(request))
     consent_id = random_id()
 
     async def record(session: AsyncSession) -> bodies.Made:
@@ -85,13 +85,13 @@ async def create_consent(
     async def look(session: AsyncSession) -> bodies.Consent:
         return await store.own_consent(session, recorder, made.id)
 
-    return await _watched(request, look, lambda consent: consent.state == "accepted", wait)
+    return await watched(request, look, lambda consent: consent.state == "accepted", wait)
 
 
 @router.get("/consents/{consent_id}")
 async def read_consent(consent_id: str, request: Request, caller: ConsentReader) -> bodies.Consent:
     """Show a consent that the caller's organization recorded."""
-    async with _database(request).transaction() as session:
+    async with database_of(request).transaction() as session:
         return await store.own_consent(session, caller.own_organization(), consent_id)
 
 
@@ -100,7 +100,7 @@ async def list_consents(
     request: Request, caller: ConsentReader, page: PageRequest, client_id: bodies.Id | None = None
 ) -> Page[bodies.Consent]:
     """List the consents that the caller's organization recorded, the oldest first."""
-    async with _database(request).transaction() as session:
+    async with database_of(request).transaction() as session:
         return await store.page(session, caller.own_organization(), client_id, page)
 
 
@@ -117,7 +117,7 @@ async def revoke_consent(
     """Revoke a consent that the caller's organization recorded; effective at once, for every discloser in the scope."""
     desk = caller.own_organization()
     revocation = model.to_revocation(body, random_id(), consent_id)
-    await _require_recipient(revocation, _organizations(request))
+    await _require_recipient(revocation, organizations_of(request))
 
     async def record(session: AsyncSession) -> bodies.Made:
         return await _revoke_own(session, desk, consent_id, revocation, body, ConsentRevoked)
@@ -165,7 +165,7 @@ async def revoke_for_client(
     """Stop what is shared about a client, at any desk that knows the client, for every discloser, at once."""
     desk = caller.own_organization()
     revocation = model.to_revocation(body, random_id(), None)
-    await _require_recipient(revocation, _organizations(request))
+    await _require_recipient(revocation, organizations_of(request))
 
     async def record(session: AsyncSession) -> bodies.Made:
         client = await clients.lock(session, desk, client_id)
@@ -187,7 +187,7 @@ async def read_revocation_of_consent(
     async def look(session: AsyncSession) -> bodies.Receipt:
         return await receipts.of_consent(session, caller.own_organization(), consent_id, revocation_id)
 
-    return await _watched(request, look, _is_effective, wait)
+    return await watched(request, look, _is_effective, wait)
 
 
 @router.get("/clients/{client_id}/revocation")
@@ -199,10 +199,10 @@ async def read_revocation_for_client(
     async def look(session: AsyncSession) -> bodies.Receipt:
         return await receipts.of_client(session, caller.own_organization(), client_id, revocation_id)
 
-    return await _watched(request, look, _is_effective, wait)
+    return await watched(request, look, _is_effective, wait)
 
 
-async def _check(body: bodies.NewConsent, recorder: str, organizations: Organizations) -> None:
+async def check(body: bodies.NewConsent, recorder: str, organizations: Organizations) -> None:
     """Refuse, before anything is locked, what has nothing to do with the client."""
     model.check_consent(body, recorder)
     await organizations.require({f"to.{position}": one for position, one in enumerate(body.to)})
@@ -249,7 +249,7 @@ async def _receipt(
     async def look(session: AsyncSession) -> bodies.Receipt:
         return await receipts.of(session, desk, revocation_id)
 
-    receipt = await _watched(request, look, _is_effective, wait)
+    receipt = await watched(request, look, _is_effective, wait)
     if not _is_effective(receipt):
         response.status_code = status.HTTP_202_ACCEPTED
         response.headers["Location"] = f"{watch or request.url.path}?{urlencode({'revocation_id': revocation_id})}"
@@ -260,14 +260,14 @@ def _is_effective(receipt: bodies.Receipt) -> bool:
     return receipt.state == "effective"
 
 
-async def _watched(
+async def watched(
     request: Request, look: Callable[[AsyncSession], Awaitable[T]], is_done: Callable[[T], bool], seconds: int
 ) -> T:
     """Look until it is done or the seconds are over; return what was seen last."""
     seen: list[T] = []
 
     async def done() -> bool | None:
-        async with _database(request).transaction() as session:
+        async with database_of(request).transaction() as session:
             seen[:] = [await look(session)]
         return True if is_done(seen[0]) else None
 
@@ -275,11 +275,13 @@ async def _watched(
     return seen[0]
 
 
-def _database(request: Request) -> Database:
+def database_of(request: Request) -> Database:
+    """The service's database."""
     database: Database = request.app.state.database
     return database
 
 
-def _organizations(request: Request) -> Organizations:
+def organizations_of(request: Request) -> Organizations:
+    """What the service knows of organizations."""
     organizations: Organizations = request.app.state.organizations
     return organizations

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.consent import api, codes_api, custodian_api
+from services.consent import api, codes_api, custodian_api, renewing_api
 from services.consent.key_encryption import LocalKeyEncryption
 from services.consent.organizations import Organizations
 from services.consent.settings import ConsentSettings
@@ -26,7 +26,7 @@ def create_app(settings: ConsentSettings | None = None, *, governance: Transport
     directory = ServiceClient(settings, "governance", transport=governance)
     app = create_service(
         settings,
-        routers=[codes_api.router, api.router, custodian_api.router],
+        routers=[codes_api.router, api.router, renewing_api.router, custodian_api.router],
         database=database,
         pieces=[_closing(directory), working(settings, database, view, encryption)],
         checks={"log": following(view)},

@@ -110,6 +110,14 @@ class NewConsent(Writing):
     form: Form
 
 
+class Renewal(Writing):
+    """What is new of a permission that is renewed; without `valid_from` it counts at once."""
+
+    valid_from: Moment | None = None
+    expires_at: Moment
+    form: Form
+
+
 class Consent(Body):
     """A consent as recorded. `status` says what it does now, `state` whether the log has it."""
 

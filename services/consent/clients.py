@@ -31,6 +31,10 @@ _LOCK: Final = text(
     " WHERE c.id = :client_id FOR UPDATE OF c"
     ") SELECT last_order, consents, via, clock_timestamp() FROM locked"
 )
+_LOCK_KNOWN: Final = text(
+    "WITH locked AS MATERIALIZED (SELECT last_order, consents FROM clients WHERE id = :client_id FOR UPDATE)"
+    " SELECT last_order, consents, clock_timestamp() FROM locked"
+)
 _LOCK_IDENTIFIERS: Final = text("SELECT pg_advisory_xact_lock(one) FROM unnest(:locks) AS one").bindparams(
     bindparam("locks", type_=ARRAY(BIGINT))
 )
@@ -136,6 +140,12 @@ async def lock(session: AsyncSession, organization: str, client_id: str) -> Lock
         raise Problem("not-found")
     last_order, state, via, now = row
     return Locked(client_id, last_order, read_consents(state), via, now)
+
+
+async def lock_known(session: AsyncSession, client_id: str) -> Locked:
+    """Lock a client that exists, for what the service itself has to say."""
+    last_order, state, now = (await session.execute(_LOCK_KNOWN, {"client_id": client_id})).one()
+    return Locked(client_id, last_order, read_consents(state), "registered", now)
 
 
 async def registered(connection: psycopg.AsyncConnection, organization: str, client_id: str) -> Sealable:

@@ -23,6 +23,7 @@ from schemas.records import (
 )
 from services.consent import bodies
 from services.kit.bodies import Actor
+from services.kit.keys import random_id
 from services.kit.problems import Problem, invalid_body
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,8 +134,10 @@ def check_release(body: bodies.NewConsent) -> None:
         raise invalid_body("form.signers", detail)
 
 
-def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, recorder: str) -> Change:
-    """What recording this consent changes; Problem 422 for times that have passed."""
+def consent_change(
+    client: Locked, body: bodies.NewConsent, *, consent_id: str, recorder: str, version: int = 1
+) -> Change:
+    """What recording this version of a consent changes; Problem 422 for times that have passed."""
     valid_from = body.valid_from or (client.now - CLOCK_ALLOWANCE).replace(microsecond=0)
     if body.expires_at is not None and body.expires_at <= max(client.now, valid_from):
         raise invalid_body("expires_at", "must be in the future, and later than valid_from")
@@ -143,7 +146,7 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
     record = {
         **body.form.model_dump(exclude_none=True),
         "id": consent_id,
-        "version": 1,
+        "version": version,
         "to": sorted(set(body.to)),
         "categories": sorted(set(body.categories)),
         "purposes": sorted(set(body.purposes)),
@@ -151,9 +154,10 @@ def consent_change(client: Locked, body: bodies.NewConsent, *, consent_id: str, 
         "expires_at": body.expires_at,
     }
     consent = msgspec.convert(record, ConsentRecord, strict=False)
-    data = ConsentData(**_signed(client, body.actor, recorder), consent=consent)
+    data = ConsentData(**signed(client, body.actor, recorder), consent=consent)
     event = ConsentAttested if body.attested else _EVENTS[body.decision]
-    return _change(client, consent, event(**_context(consent_id, client.now), data=data))
+    event_id = consent_id if version == 1 else random_id()
+    return recorded(client, consent, event(**context(event_id, client.now), data=data))
 
 
 def revocation_change(
@@ -165,11 +169,12 @@ def revocation_change(
     kind: type[ConsentRevoked] = ConsentRevoked,
 ) -> Change:
     """What recording this revocation changes."""
-    data = RevocationData(**_signed(client, actor, desk), revocation=revocation)
-    return _change(client, revocation, kind(**_context(revocation.id, client.now), data=data))
+    data = RevocationData(**signed(client, actor, desk), revocation=revocation)
+    return recorded(client, revocation, kind(**context(revocation.id, client.now), data=data))
 
 
-def _signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, Any]:
+def signed(client: Locked, actor: Actor | None, organization: str) -> dict[str, Any]:
+    """What all of consent's records say, but the signature: the relay signs."""
     return {
         "order": client.next_order,
         "key_id": UNSIGNED,
@@ -180,12 +185,13 @@ def _signed(client: Locked, actor: Actor | None, organization: str) -> dict[str,
     }
 
 
-def _context(event_id: str, now: datetime) -> dict[str, Any]:
-    """CloudEvents' attributes. The event's id is the consent's or revocation's: each makes exactly one."""
+def context(event_id: str, now: datetime) -> dict[str, Any]:
+    """CloudEvents' attributes. The event's id is that of the consent or revocation it makes; else one of its own."""
     return {"id": event_id, "source": SOURCE, "time": rfc3339(now), "specversion": "1.0"}
 
 
-def _change(client: Locked, record: ConsentRecord | Revocation, event: ConsentEvent) -> Change:
+def recorded(client: Locked, record: ConsentRecord | Revocation, event: ConsentEvent) -> Change:
+    """What this record changes."""
     body = canonical.encode(event)
     read = parse(body)  # what our tables say and what the log's readers make of the record is one thing
     if read != event:

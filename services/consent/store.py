@@ -14,7 +14,9 @@ from policy import canonical
 from policy.parse import parse
 from schemas.events import Consent as ConsentRecord
 from schemas.events import HeldConsent
-from services.consent import bodies, clients, model
+from schemas.notices import ConsentExpiring
+from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
+from services.consent import bodies, clients, ending, model
 from services.consent.model import Change, Locked
 from services.consent.tables import Client, Consent
 from services.kit import outbox
@@ -23,27 +25,35 @@ from services.kit.problems import Problem
 from services.kit.relay import Acknowledged
 
 TOPIC: Final = "client-events"
+NOTICES: Final = "consent-notices"
 _RECORD: Final = msgspec.json.Decoder(ConsentRecord)
 
 # One round trip for the client and for what changes it.
 _ADD_CONSENT: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
-    ' INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, recorded_at)'
-    " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at)"
+    ' INSERT INTO consents (id, client_id, recorder, decision, attested, "order", record, recorded_at, due_at)'
+    " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at, :due_at)"
+)
+_RENEW_CONSENT: Final = text(
+    "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
+    ' UPDATE consents SET "order" = :order, record = :record, recorded_at = :recorded_at, due_at = :due_at,'
+    " accepted_at = NULL, log_partition = NULL, log_offset = NULL WHERE id = :id"
 )
 _ADD_REVOCATION: Final = text(
     "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
     ' INSERT INTO revocations (id, client_id, organization, consent_id, "order", record, recorded_at)'
     " VALUES (:id, :client_id, :organization, :consent_id, :order, :record, :recorded_at)"
 )
+_CHANGE: Final = text("UPDATE clients SET last_order = :order, consents = :consents WHERE id = :id")
 _ACCEPTED: Final = (
     "UPDATE {table} SET accepted_at = clock_timestamp(), log_partition = placed.log_partition,"
     " log_offset = placed.log_offset"
-    " FROM unnest(:ids, :partitions, :offsets) AS placed(id, log_partition, log_offset)"
-    " WHERE {table}.id = placed.id AND accepted_at IS NULL"
+    ' FROM unnest(:ids, :orders, :partitions, :offsets) AS placed(id, "order", log_partition, log_offset)'
+    ' WHERE {table}.id = placed.id AND {table}."order" = placed."order" AND accepted_at IS NULL'
 )
 _PLACES: Final = (
     bindparam("ids", type_=ARRAY(TEXT)),
+    bindparam("orders", type_=ARRAY(BIGINT)),
     bindparam("partitions", type_=ARRAY(INTEGER)),
     bindparam("offsets", type_=ARRAY(BIGINT)),
 )
@@ -55,8 +65,15 @@ async def add_consent(
     session: AsyncSession, client: Locked, change: Change, body: bodies.NewConsent, *, recorder: str
 ) -> None:
     """Record a consent of a locked client."""
-    said = body.model_dump(include={"decision", "attested"})
+    said = body.model_dump(include={"decision", "attested"}) | {"due_at": ending.first_due_at(change, client.now)}
     await session.execute(_ADD_CONSENT, {**_changed(client, change, recorder), **said})
+    await _put(session, client, change)
+
+
+async def renew_consent(session: AsyncSession, client: Locked, change: Change) -> None:
+    """Record a new version of a consent of a locked client in the old one's place."""
+    row = _changed(client, change, "") | {"due_at": ending.first_due_at(change, client.now)}
+    await session.execute(_RENEW_CONSENT, row)
     await _put(session, client, change)
 
 
@@ -68,9 +85,23 @@ async def add_revocation(
     await _put(session, client, change)
 
 
+async def add_expiry(session: AsyncSession, client: Locked, change: Change) -> None:
+    """Say on the log that a consent's time is over, for a locked client."""
+    row = {"order": change.event.data.order, "consents": canonical.encode(change.consents), "id": client.client_id}
+    await session.execute(_CHANGE, row)
+    await _put(session, client, change)
+
+
+async def add_notice(session: AsyncSession, notice: ConsentExpiring) -> None:
+    """Tell a consent's recorder of its end."""
+    consent_id = notice.data.consent_id
+    body = canonical.encode(notice)
+    await outbox.put(session, topic=NOTICES, key=consent_id.encode(), aggregate=consent_id, body=body)
+
+
 def _changed(client: Locked, change: Change, organization: str) -> dict[str, Any]:
     return {
-        "id": change.event.id,
+        "id": change.record.id,
         "client_id": client.client_id,
         "organization": organization,
         "order": change.event.data.order,
@@ -86,13 +117,26 @@ async def _put(session: AsyncSession, client: Locked, change: Change) -> None:
 
 async def accepted(session: AsyncSession, done: Sequence[Acknowledged]) -> None:
     """Note which consents and revocations the log has taken, and where: what the relay calls when it has."""
+    done = [each for each in done if each.row.topic == TOPIC]
+    said = [_record(parse(each.row.body)) for each in done]
     places = {
-        "ids": [parse(each.row.body).id for each in done],
+        "ids": [id_ for id_, _ in said],
+        "orders": [order for _, order in said],
         "partitions": [each.placed.partition for each in done],
         "offsets": [each.placed.offset for each in done],
     }
     await session.execute(_CONSENTS_ACCEPTED, places)
     await session.execute(_REVOCATIONS_ACCEPTED, places)
+
+
+def _record(event: Event) -> tuple[str, int]:
+    """Which consent or revocation a record is of, and its order; nothing for one that has no row."""
+    match event:
+        case ConsentRevoked():
+            return event.data.revocation.id, event.data.order
+        case ConsentGranted() | ConsentRefused() | ConsentExcluded():
+            return event.data.consent.id, event.data.order
+    return "", 0
 
 
 async def own_consent(session: AsyncSession, recorder: str, consent_id: str) -> bodies.Consent:
@@ -131,6 +175,7 @@ def _shown(recorder: str) -> Select[Consent, bytes, datetime]:
         select(Consent, col(Client.consents), func.clock_timestamp())
         .join(Client, col(Client.id) == col(Consent.client_id))
         .where(col(Consent.recorder) == recorder)
+        .execution_options(populate_existing=True)
     )
 
 

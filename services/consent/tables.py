@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text, false
+from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, LargeBinary, Text, false, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -97,10 +97,17 @@ class CodeGuess(Table, table=True):
 
 
 class Consent(Table, table=True):
-    """A grant, refusal or exclusion as recorded. `decision` as the API says it; `record` the canonical Consent."""
+    """A grant, refusal or exclusion as recorded. `decision` as the API says it; `record` the canonical Consent.
+
+    `due_at`: when something is to be said next of its end in time; see ends.
+    """
 
     __tablename__ = "consents"
-    __table_args__ = (Index(None, "recorder", "number"), Index(None, "client_id", "recorder", "number"))
+    __table_args__ = (
+        Index(None, "recorder", "number"),
+        Index(None, "client_id", "recorder", "number"),
+        Index(None, "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    )
 
     id: str = Field(primary_key=True, sa_type=Text)
     number: int = Field(sa_type=BigInteger, sa_column_args=[Identity(always=True)])
@@ -114,6 +121,7 @@ class Consent(Table, table=True):
     accepted_at: datetime | None = Field(sa_type=_MOMENT, default=None)
     log_partition: int | None = Field(sa_type=Integer, default=None)
     log_offset: int | None = Field(sa_type=BigInteger, default=None)
+    due_at: datetime | None = Field(sa_type=_MOMENT, default=None)
 
 
 class Revocation(Table, table=True):

@@ -1,4 +1,4 @@
-"""What runs beside consent's routes: it follows control records and doubts, and sends what the tables say."""
+"""What runs beside consent's routes: it follows control records and doubts, says ends, sends what the tables say."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from policy.control import Control
 from policy.parse import parse
 from schemas.records import ReferralEvents
-from services.consent import store
+from services.consent import ends, store
 from services.consent.key_encryption import KeyEncryption
 from services.consent.organizations import require_fresh
 from services.consent.releases import Custodian
@@ -49,7 +49,11 @@ def working(settings: ConsentSettings, database: Database, view: ControlView, en
             app.state.custodian = Custodian(database, view, encryption, log_id)
             lasting = Lasting(settings.service, WHYS, settings.doubt_paged_after)
             restating = Restating(database, view, lasting)
-            async with _relay(settings, log_id, signer).running(), beside(restating.run()):
+            async with (
+                _relay(settings, log_id, signer).running(),
+                beside(restating.run()),
+                beside(ends.keep_saying(database)),
+            ):
                 yield
 
     return piece
@@ -68,6 +72,8 @@ def signing(signer: Signer, log_id: str) -> Prepare:
     """Return what the relay makes a row's final bytes with: the same record, signed at the moment it is sent."""
 
     def signed(row: OutboxRow) -> bytes:
+        if row.topic == store.NOTICES:  # it changes nothing, and the topic's only writer is known
+            return row.body
         event = parse(row.body)
         if isinstance(event, ReferralEvents):
             raise TypeError("consent publishes no referral")

@@ -105,6 +105,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-a-grant": ProblemType(
         409, "Not a grant", "Only what was permitted can be revoked; a refusal or exclusion ends by a later permission."
     ),
+    "not-renewable": ProblemType(
+        409,
+        "Not renewable",
+        "Something of the consent was revoked, refused, excluded or entered in error since; record a new consent.",
+    ),
     "no-client-code": ProblemType(
         409,
         "No code for this client",

@@ -19,7 +19,7 @@ UNMADE: Final = Counter(
     ["channel", "reason"],
 )
 UNREADABLE: Final = Counter(
-    "threshold_bed_records_unreadable", "Records said of beds that can't be read: alarm", ["topic"]
+    "threshold_bed_records_unreadable", "Records of notices that can't be read: alarm", ["topic"]
 )
 
 
@@ -32,7 +32,7 @@ def unmade(channel: Channel, error: CustodianRefusedError | UnrenderableError) -
 
 
 def readable_notices(records: Sequence[Record]) -> list[Notice]:
-    """Return what records tell of beds; one that can't be read is passed over, since referrals must not wait for it."""
+    """Return the notices in records; one that can't be read is passed over, since referrals must not wait for it."""
     try:
         return notices(records)
     except msgspec.DecodeError:
@@ -45,6 +45,6 @@ def _is_readable(record: Record) -> bool:
     except msgspec.DecodeError as error:
         UNREADABLE.labels(record.topic).inc()
         where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        logs.get().error("what was said of a bed can't be read", **where, **logs.describe(error))
+        logs.get().error("a notice can't be read", **where, **logs.describe(error))
         return False
     return True

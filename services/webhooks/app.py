@@ -54,7 +54,7 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
         source_offset=answered_offset,
         committed=decided.committed,
     )
-    beds = {topic: worker.Arrivals(worker.said_of_beds, keys.webhook_ids) for topic in worker.BEDS}
+    notices = {topic: worker.Arrivals(worker.noticed, keys.webhook_ids) for topic in worker.NOTICES}
 
     @asynccontextmanager
     async def delivering(app: FastAPI) -> AsyncIterator[None]:
@@ -73,10 +73,10 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
             relay = Relay(NAME, settings.database_url, settings.kafka, worker.as_it_is)
             sender = Sender(database, custodian, settlements, keys, relay, clock)
             await running.enter_async_context(relay.running())
-            await running.enter_async_context(worker.sending(database, sender, lanes, decided, *beds.values()))
+            await running.enter_async_context(worker.sending(database, sender, lanes, decided, *notices.values()))
             await running.enter_async_context(reader.running())
-            for topic, arrivals in beds.items():
-                await running.enter_async_context(_reader_of_beds(settings, topic, arrivals).running())
+            for topic, arrivals in notices.items():
+                await running.enter_async_context(_reader_of_notices(settings, topic, arrivals).running())
             yield
 
     app = create_service(
@@ -86,7 +86,7 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
     return app
 
 
-def _reader_of_beds(settings: WebhooksSettings, topic: str, arrivals: worker.Arrivals) -> DatabaseReader:
+def _reader_of_notices(settings: WebhooksSettings, topic: str, arrivals: worker.Arrivals) -> DatabaseReader:
     return DatabaseReader(
         NAME,
         topic,

@@ -7,14 +7,15 @@ from fastapi import Depends, FastAPI, Header
 from pydantic import BaseModel, create_model
 
 from services.kit.auth import public
-from services.webhooks.messages import AvailabilityMessage, HoldMessage, Message, TestMessage
-from services.webhooks.notices import AVAILABILITY_TYPE, HOLD_TYPES
+from services.webhooks.messages import AvailabilityMessage, ExpiringMessage, HoldMessage, Message, TestMessage
+from services.webhooks.notices import AVAILABILITY_TYPE, EXPIRING_TYPE, HOLD_TYPES
 from services.webhooks.pings import TYPE as TEST_TYPE
 from services.webhooks.told import EVENT_TYPES
 
 _SHAPES: Final[Mapping[str, type[BaseModel]]] = {
     **dict.fromkeys(EVENT_TYPES, Message),
     **dict.fromkeys(HOLD_TYPES, HoldMessage),
+    EXPIRING_TYPE: ExpiringMessage,
     AVAILABILITY_TYPE: AvailabilityMessage,
     TEST_TYPE: TestMessage,
 }

@@ -9,10 +9,10 @@ from services.kit.bodies import Actor, Body
 from services.kit.problems import refusal
 from services.webhooks.guard import LONGEST_URL
 from services.webhooks.messages import Message
-from services.webhooks.notices import AVAILABILITY_TYPE, HOLD_TYPES
+from services.webhooks.notices import AVAILABILITY_TYPE, EXPIRING_TYPE, HOLD_TYPES
 from services.webhooks.told import EVENT_TYPES, EVERYTHING
 
-TYPES: Final = (*EVENT_TYPES, *HOLD_TYPES, AVAILABILITY_TYPE)
+TYPES: Final = (*EVENT_TYPES, *HOLD_TYPES, EXPIRING_TYPE, AVAILABILITY_TYPE)
 
 
 def _known_type(value: str) -> str:

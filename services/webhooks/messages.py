@@ -124,6 +124,24 @@ class HoldMessage(BaseModel):
     data: HoldStep
 
 
+class ExpiringConsent(BaseModel):
+    """A consent that your organization recorded, and that ends soon: fourteen days before and three."""
+
+    consent_id: str
+    client_id: str
+    to: list[str]
+    expires_at: str
+    days_left: Annotated[int, Field(description="With the day that has begun")]
+
+
+class ExpiringMessage(BaseModel):
+    """The body of a webhook of the type `consent.expiring`: as every message, at the recorder's endpoints alone."""
+
+    type: str
+    timestamp: Annotated[str, Field(description="When it was found (RFC 3339, UTC)")]
+    data: ExpiringConsent
+
+
 class TestMessage(BaseModel):
     """The body of a test request, which says nothing: POST /endpoints/{endpoint_id}/test sends it."""
 

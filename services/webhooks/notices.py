@@ -1,9 +1,9 @@
-"""What is told of beds without being asked for: read from `bed-availability` and `bed-holds`. No client, so no release.
+"""What is told without a decision: of beds, and to a consent's recorder of its end. Nothing crosses, so no release.
 
 A unit's public numbers are for whoever asked for them by name: they are addressed to nobody, and `*` stands for all
 that is. A step of a hold is told to the hold's two organizations, once, whatever the number of its beds: each bed's
 record names them all, and no step happens twice to one hold, so the first record that comes is the message. A request,
-which has no bed, has one record for each step. Pure.
+which has no bed, has one record for each step. That a consent ends is told to the organization that recorded it. Pure.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,15 @@ from typing import Any, Final, get_args
 import msgspec
 
 from schemas import beds
+from schemas.notices import ConsentExpiring
 from services.kit.broker import Record
 from services.webhooks.told import EVERYTHING
 
 AVAILABILITY_TYPE: Final = str(beds.UnitAvailability.__struct_config__.tag)
 HOLD_TYPES: Final = tuple(str(kind.__struct_config__.tag) for kind in get_args(beds.HoldEvents))
+EXPIRING_TYPE: Final = str(ConsentExpiring.__struct_config__.tag)
 _OF_A_HOLD: Final = ("hold_id", "unit_id", "beds", "organization", "holder", "expires_at", "reason")
+_OF_A_CONSENT: Final = ("consent_id", "client_id", "to", "expires_at", "days_left")
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -49,7 +52,8 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_EVENT: Final = msgspec.json.Decoder(beds.UnitAvailability | beds.HoldEvents)
+Event = beds.UnitAvailability | beds.HoldEvents | ConsentExpiring
+_EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
 def wanted(types: Sequence[str], kind: str) -> bool:
@@ -68,8 +72,11 @@ def notices(records: Sequence[Record]) -> list[Notice]:
     return list(found.values())
 
 
-def _notice(event: beds.UnitAvailability | beds.HoldEvents) -> Notice:
+def _notice(event: Event) -> Notice:
     kind = str(event.__struct_config__.tag)
+    if isinstance(event, ConsentExpiring):
+        told = {name: getattr(event.data, name) for name in _OF_A_CONSENT}
+        return Notice(event.id, _written(kind, event.time, told), (event.data.recorder,))
     if isinstance(event, beds.UnitAvailability):
         unit = event.data
         return Notice(event.id, _written(kind, event.time, unit), unit_id=unit.unit_id, version=unit.version)

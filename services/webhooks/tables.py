@@ -61,7 +61,7 @@ class Decision(Table, table=True):
 
 
 class Notice(Table, table=True):
-    """What is told of beds, as the body that is sent: it holds nothing of a client, and stands in no inbox."""
+    """What is told without a decision, as the body that is sent: nothing of who a client is; it stands in no inbox."""
 
     __tablename__ = "notices"
 

@@ -23,9 +23,9 @@ from services.webhooks.sender import Sender
 from services.webhooks.told import told_by
 
 DISCLOSURES: Final = "disclosures"
-BEDS: Final = ("bed-availability", "bed-holds")
+NOTICES: Final = ("bed-availability", "bed-holds", "consent-notices")
 PATIENCE: Final = 0.05
-"""Seconds that what is said of beds may be gathered for: a unit's changes come in bursts, and only the last counts."""
+"""Seconds that notices may be gathered for: a unit's changes come in bursts, and only the last counts."""
 SWEEP_SECONDS: Final = 1.0
 """How late a retry may be, and how long a wake-up that got lost delays a delivery."""
 # Attempts being prepared at once, and names being resolved at once, in each lane.
@@ -44,8 +44,8 @@ async def decided(connection: psycopg.AsyncConnection, records: Sequence[Record]
     return await decision_rows.add(connection, told, id_key)
 
 
-async def said_of_beds(connection: psycopg.AsyncConnection, records: Sequence[Record], id_key: bytes) -> set[str]:
-    """Add what records of `bed-availability` or `bed-holds` tell."""
+async def noticed(connection: psycopg.AsyncConnection, records: Sequence[Record], id_key: bytes) -> set[str]:
+    """Add what records of one of NOTICES tell."""
     return await notice_rows.add(connection, readable_notices(records), id_key)
 
 

@@ -19,6 +19,7 @@ from schemas.beds import HoldEvents, UnitAvailability
 from schemas.disclosures import Delivery
 from schemas.events import Party
 from schemas.json_schema import EVENTS
+from schemas.notices import ConsentExpiring
 from schemas.records import Event
 from services.cli.documents import published
 from services.webhooks.arriving import MESSAGES
@@ -31,6 +32,10 @@ EXAMPLES |= {f"events/{name}": json.loads(value) for name, value in bed_examples
 EXAMPLES |= {
     f"categories/{path.stem}": json.loads(path.read_text(encoding="utf-8"))
     for path in (Path(schemas.__file__).parent / "examples" / "categories").iterdir()
+}
+EXAMPLES |= {
+    f"events/{path.stem}": json.loads(path.read_text(encoding="utf-8"))
+    for path in (Path(schemas.__file__).parent / "examples" / "notices").iterdir()
 }
 NAMES = sorted(
     path.relative_to(published.FOLDER / published.JSON_SCHEMAS).with_suffix("").as_posix()
@@ -153,7 +158,7 @@ def _changed(value: Any) -> Iterator[Any]:
 
 def _parses(name: str, value: dict[str, Any]) -> bool:
     try:
-        event = msgspec.json.decode(json.dumps(value), type=Event | UnitAvailability | HoldEvents)
+        event = msgspec.json.decode(json.dumps(value), type=Event | UnitAvailability | HoldEvents | ConsentExpiring)
     except msgspec.ValidationError:
         return False
     # The strict parser takes no null: what says nothing is left out.

@@ -202,6 +202,7 @@ NEEDED = [
     ("GET", "/consents/x", {Scope.CONSENTS_READ}),
     ("POST", "/consents/x/revocation", {Scope.CONSENTS_REVOKE}),
     ("POST", "/consents/x/entered-in-error", {Scope.CONSENTS_REVOKE}),
+    ("POST", "/consents/x/renewal", {Scope.CONSENTS_WRITE}),
     ("GET", "/consents/x/revocation", {Scope.CONSENTS_REVOKE, Scope.CONSENTS_READ}),
     ("POST", "/clients/x/revocation", {Scope.CONSENTS_REVOKE}),
     ("GET", "/clients/x/revocation", {Scope.CONSENTS_REVOKE, Scope.CONSENTS_READ}),

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 from schemas.beds import Unit
 from services.kit.auth import Scope, access_of, routes_of
 from services.kit.keys import random_id
-from services.webhooks.notices import AVAILABILITY_TYPE, HOLD_TYPES
+from services.webhooks.notices import AVAILABILITY_TYPE, EXPIRING_TYPE, HOLD_TYPES
 from services.webhooks.tables import METADATA
 from services.webhooks.told import EVENT_TYPES
 from tests.conftest import Databases
@@ -194,7 +194,7 @@ async def _count(town: Hooked, endpoint: Any, state: str, number: int) -> bool:
 
 async def test_the_openapi_document_says_what_arrives(town: Hooked) -> None:
     document = (await town.http.get("/openapi.json")).json()
-    assert document["webhooks"].keys() == {*EVENT_TYPES, *HOLD_TYPES, AVAILABILITY_TYPE, "endpoint.test"}
+    assert document["webhooks"].keys() == {*EVENT_TYPES, *HOLD_TYPES, EXPIRING_TYPE, AVAILABILITY_TYPE, "endpoint.test"}
     for type_, each in document["webhooks"].items():
         assert "Standard Webhooks" in each["post"]["description"]
         assert {one["name"] for one in each["post"]["parameters"]} == SIGNING_HEADERS

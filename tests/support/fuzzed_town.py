@@ -65,14 +65,15 @@ def _right(
     town: Providers, stack: StackProcess, client_id: str, unit_id: str, hold: Mapping[str, Any]
 ) -> dict[str, Mapping[str, Any]]:
     outreach, shelter = town.outreach, town.shelter
-    revocation = {"requested_by": "client"}
+    revocation, agreed = {"requested_by": "client"}, consent(shelter.id, client_id)
     return {
         "POST /agreements": _proposal(town),
         "POST /oauth/token": {**stack.admin, "grant_type": "client_credentials"},
         "POST /clients": {},
-        "POST /consents": consent(shelter.id, client_id),
+        "POST /consents": agreed,
         "POST /consents/{consent_id}/revocation": revocation,
         "POST /consents/{consent_id}/entered-in-error": {},
+        "POST /consents/{consent_id}/renewal": {name: agreed[name] for name in ("expires_at", "form")},
         "POST /clients/{client_id}/revocation": revocation,
         "POST /referrals": referral(shelter.id, client_id),
         "POST /referrals/{referral_id}/segments": {"client_id": client_id, "segments": {"notes": {"text": "New."}}},

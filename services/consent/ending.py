@@ -1,0 +1,88 @@
+"""The end of a consent in time, and its renewal: when something is to be said, what, and what may not be. Pure."""
+
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Final
+
+from policy.allowed import cuts, refused
+from schemas.events import Consent as ConsentRecord
+from schemas.events import ConsentData, HeldConsent
+from schemas.notices import ConsentExpiring, EndingConsent
+from schemas.records import ConsentExpired, ConsentGranted
+from services.consent import bodies
+from services.consent.model import Change, Locked, check_revocable, context, recorded, rfc3339, signed
+from services.kit.keys import random_id
+from services.kit.problems import Problem, invalid_body
+
+SAID_BEFORE: Final = (timedelta(days=14), timedelta(days=3))
+"""How long before the end its recorder is told of it; of a shorter consent, what lies ahead."""
+
+
+def due_at(consent: ConsentRecord, now: datetime) -> datetime | None:
+    """When something is to be said next of a consent's end; None if nothing is any more."""
+    if consent.expires_at is None:
+        return None
+    moments = (consent.expires_at - before for before in (*SAID_BEFORE, timedelta()))
+    return next((moment for moment in moments if moment > now), None)
+
+
+def notice(client: Locked, grant: HeldConsent) -> ConsentExpiring | None:
+    """What its recorder is told of a consent's end; None if there is nothing to tell yet, or any more."""
+    left = None if grant.consent.expires_at is None else grant.consent.expires_at - client.now
+    if left is None or not timedelta() < left <= max(SAID_BEFORE):
+        return None
+    data = EndingConsent(
+        consent_id=grant.consent.id,
+        client_id=client.client_id,
+        recorder=grant.recorder,
+        to=grant.consent.to,
+        expires_at=rfc3339(client.now + left),
+        days_left=ceil(left / timedelta(days=1)),
+    )
+    return ConsentExpiring(**context(random_id(), client.now), data=data)
+
+
+def first_due_at(change: Change, now: datetime) -> datetime | None:
+    """The same of what is recorded now: only what is permitted ends in time."""
+    return due_at(change.event.data.consent, now) if isinstance(change.event, ConsentGranted) else None
+
+
+def expiry_change(client: Locked, grant: HeldConsent) -> Change:
+    """What saying that a consent's time is over changes: nothing but the last order."""
+    data = ConsentData(**signed(client, None, grant.recorder), consent=grant.consent)
+    return recorded(client, grant.consent, ConsentExpired(**context(random_id(), client.now), data=data))
+
+
+def renewed(known: bodies.Consent, body: bodies.Renewal) -> bodies.NewConsent:
+    """The permission that a renewal says; Problem 409 if there was none."""
+    check_revocable(known.decision)
+    said = known.model_dump(include={"client_id", "decision", "to", "categories", "purposes", "attested"})
+    return bodies.NewConsent(
+        **said, valid_from=body.valid_from, expires_at=body.expires_at, form=body.form, actor=body.actor
+    )
+
+
+def check_renewable(client: Locked, consent: bodies.Consent, body: bodies.Renewal) -> None:
+    """Refuse to say again what the client has taken back since, or to end what is in force; Problem 409, 422.
+
+    A later grant beats a refusal and lifts an exclusion: who renews means what was said, not what came after.
+    """
+    grant = next((one for one in client.consents.grants if one.consent.id == consent.id), None)
+    if grant is None or _is_narrowed(grant, client):
+        raise Problem("not-renewable")
+    if consent.status == "active" and body.valid_from is not None and body.valid_from > client.now:
+        raise invalid_body(
+            "valid_from", "must not be in the future: the consent is in force, and would not be until then"
+        )
+
+
+def _is_narrowed(grant: HeldConsent, client: Locked) -> bool:
+    """Whether anything that a consent permits was revoked, refused, excluded or entered in error since."""
+    consent, state = grant.consent, client.consents
+    return any(
+        any(recipient in one.consent.to and one.order > grant.order for one in state.exclusions)
+        or any(cuts(each, grant, recipient, category) for each in state.revocations)
+        or any(refused(grant, recipient, purpose, category, state) for purpose in consent.purposes)
+        for recipient in consent.to
+        for category in consent.categories
+    )

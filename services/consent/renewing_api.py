@@ -1,0 +1,42 @@
+"""HTTP: a consent said again, with a new signature and a new end."""
+
+from fastapi import APIRouter, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.consent import bodies, clients, ending, model, store
+from services.consent.api import ConsentWriter, check, database_of, organizations_of, watched
+from services.kit.idempotency import Once
+from services.kit.waiting import Wait
+
+router = APIRouter()
+
+
+@router.post("/consents/{consent_id}/renewal")
+async def renew_consent(
+    consent_id: str, body: bodies.Renewal, request: Request, caller: ConsentWriter, once: Once, wait: Wait
+) -> bodies.Consent:
+    """Record that the client permits the same again: a new version, which takes the old one's place.
+
+    The same recipients, categories and purposes; a new form and a new end, under the rules for every permission. What
+    the client has revoked, refused or excluded since, even in part, is not renewed: record what is permitted now.
+    """
+    recorder = caller.own_organization()
+    async with database_of(request).transaction() as session:
+        known = await store.own_consent(session, recorder, consent_id)
+    said = ending.renewed(known, body)
+    await check(said, recorder, organizations_of(request))
+
+    async def record(session: AsyncSession) -> bodies.Made:
+        client = await clients.lock(session, recorder, known.client_id)
+        now = await store.own_consent(session, recorder, consent_id)
+        ending.check_renewable(client, now, body)
+        change = model.consent_change(client, said, consent_id=consent_id, recorder=recorder, version=now.version + 1)
+        await store.renew_consent(session, client, change)
+        return bodies.Made(id=consent_id)
+
+    made = await once(caller, bodies.Made, record)
+
+    async def look(session: AsyncSession) -> bodies.Consent:
+        return await store.own_consent(session, recorder, made.id)
+
+    return await watched(request, look, lambda consent: consent.state == "accepted", wait)

@@ -1,0 +1,147 @@
+"""A consent said again: a new version with a new signature and end, of what the client has not taken back since."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from schemas.records import ConsentAttested, ConsentExpired, ConsentGranted
+from services.kit.auth import Scope
+from tests.conftest import Databases
+from tests.support.control_records import ANNEX, OUTREACH, SAFE_HOUSE, SHELTER
+from tests.support.log import decode_event
+from tests.support.registry import Registry, assert_names, founded
+from tests.support.sealed import form
+from tests.support.waiting import wait_until_async
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def registry(postgres: Databases) -> AsyncIterator[Registry]:
+    async with founded(postgres) as found:
+        yield found
+
+
+def later(days: float) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+async def renew(
+    registry: Registry, consent: str, by: str = OUTREACH, *, key: str = "", **changes: Any
+) -> httpx.Response:
+    body = {"expires_at": later(60), "form": form("written"), **changes}
+    return await registry.post(by, f"/consents/{consent}/renewal", body, prefer="wait=10", key=key)
+
+
+async def shown(registry: Registry, consent: str) -> Any:
+    return (await registry.get(OUTREACH, f"/consents/{consent}")).json()
+
+
+async def test_it_says_the_same_with_a_new_signature_and_a_new_end(registry: Registry) -> None:
+    client = await registry.client()
+    old = await registry.permit(client, attested=True)
+    signed = form("electronic") | {"language": "es"}
+    answer = await renew(registry, old["id"], form=signed, actor={"id": "staff-7", "role": "navigator"})
+    new = answer.json()
+    assert (answer.status_code, new["version"], new["state"], new["status"]) == (200, 2, "accepted", "active")
+    same = ("id", "client_id", "to", "categories", "purposes", "attested", "decision", "recorded_by")
+    assert {name: new[name] for name in same} == {name: old[name] for name in same}
+    assert (new["form"]["method"], new["form"]["language"]) == ("electronic", "es")
+    assert new["expires_at"] > old["expires_at"]
+    said = [decode_event(one.value) for one in await registry.records(client) if one.value]
+    assert [type(event) for event in said] == [ConsentAttested] * 2
+    assert len({event.id for event in said}) == 2
+    sealed = await registry.sealed(client)
+    [relied] = (await registry.release(sealed.asked()))["consents"]
+    assert (relied["id"], relied["version"]) == (old["id"], 2)
+
+
+async def test_what_has_expired_counts_again_and_its_first_end_is_said_once(registry: Registry) -> None:
+    client = await registry.client()
+    consent = await registry.permit(client, expires_at=later(0.3 / 86_400))
+
+    async def expired() -> bool:
+        said = [decode_event(one.value) for one in await registry.records(client) if one.value]
+        return any(isinstance(event, ConsentExpired) for event in said)
+
+    await wait_until_async(expired, what="the end to be said")
+    assert (await renew(registry, consent["id"])).json()["status"] == "active"
+    sealed = await registry.sealed(client, ["need", "identity"])
+    assert (await registry.release(sealed.asked()))["categories"] == ["identity", "need"]
+
+
+async def test_renewed_in_time_only_the_new_end_is_said(registry: Registry) -> None:
+    client = await registry.client()
+    consent = await registry.permit(client, expires_at=later(2 / 86_400))
+    assert (await renew(registry, consent["id"])).json()["version"] == 2
+    with registry.database() as connection:
+        row = connection.execute(
+            "SELECT due_at > now() + interval '40 days' FROM consents WHERE client_id = %s", [client]
+        )
+        assert row.fetchone() == (True,)
+    said = [decode_event(one.value) for one in await registry.records(client) if one.value]
+    assert [type(event) for event in said] == [ConsentGranted] * 2
+
+
+@pytest.mark.parametrize("narrowing", ["revoked", "partly", "in error", "refused", "excluded"])
+async def test_what_was_taken_back_since_even_in_part_is_not_renewed(registry: Registry, narrowing: str) -> None:
+    client = await registry.client()
+    consent = (await registry.permit(client, to=[SHELTER, ANNEX]))["id"]
+    match narrowing:
+        case "revoked":
+            await registry.revoke(client)
+        case "partly":
+            await registry.revoke(client, scope="recipient", recipient=ANNEX)
+        case "in error":
+            await registry.post(OUTREACH, f"/consents/{consent}/entered-in-error", {})
+        case "refused":
+            await registry.narrow(client, "refuse", categories=["household"], to=[ANNEX])
+        case _:
+            await registry.narrow(client, "exclude", to=[ANNEX])
+    refused = await renew(registry, consent)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-renewable")
+    assert (await shown(registry, consent))["version"] == 1
+    other = (await registry.permit(client))["id"]
+    assert (await renew(registry, other)).status_code == 200, "what was permitted after it is"
+
+
+async def test_the_rules_are_those_of_every_permission(registry: Registry) -> None:
+    client = await registry.client()
+    consent = (await registry.permit(client))["id"]
+    assert_names(await renew(registry, consent, form={**form("written"), "signers": []}), "form.signers")
+    assert_names(await renew(registry, consent, expires_at=later(-1)), "expires_at")
+    assert_names(await renew(registry, consent, expires_at=None), "expires_at")
+    assert_names(await renew(registry, consent, valid_from=later(1)), "valid_from")
+    survivor = await registry.client(SAFE_HOUSE)
+    release = (await registry.permit(survivor, SAFE_HOUSE))["id"]
+    assert_names(await renew(registry, release, SAFE_HOUSE, form=form("electronic")), "form.method")
+    assert (await renew(registry, release, SAFE_HOUSE)).json()["version"] == 2
+    refusal = await registry.narrow(client, "refuse", categories=["health"])
+    refused = await renew(registry, refusal["id"])
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-a-grant")
+
+
+async def test_it_is_its_recorders_alone_and_takes_the_right_to_write(registry: Registry) -> None:
+    client = await registry.client()
+    consent = (await registry.permit(client))["id"]
+    there, nowhere = [await renew(registry, one, SHELTER) for one in (consent, "0" * 32)]
+    assert (there.status_code, there.content) == (404, nowhere.content)
+    scopes = [scope for scope in Scope if scope is not Scope.CONSENTS_WRITE]
+    body = {"expires_at": later(60), "form": form("written")}
+    assert (await registry.post(OUTREACH, f"/consents/{consent}/renewal", body, scopes=scopes)).status_code == 403
+
+
+async def test_with_its_key_it_is_done_once_and_two_at_once_make_two_versions(registry: Registry) -> None:
+    client = await registry.client()
+    consent = (await registry.permit(client))["id"]
+    body = {"expires_at": later(60), "form": form("written")}
+    path = f"/consents/{consent}/renewal"
+    answers = [await registry.post(OUTREACH, path, body, key="one-renewal") for _ in range(2)]
+    assert [answer.json()["version"] for answer in answers] == [2, 2]
+    await asyncio.gather(*(renew(registry, consent) for _ in range(2)))
+    assert (await shown(registry, consent))["version"] == 4
