@@ -14,7 +14,12 @@ from services.kit.waiting import until
 
 ON_THE_LOG_WITHIN: Final = 15  # seconds
 TOLD_WITHIN: Final = 15.0  # seconds
-SHORTEST: Final = timedelta(seconds=1)
+AT_ONCE: Final = timedelta(seconds=1)
+ASKED_AGAIN: Final = timedelta(minutes=2, seconds=2)
+"""The shortest time to answer of which three quarters are worth a word."""
+
+NEAR_ITS_END: Final = timedelta(days=3, seconds=3)
+"""How long a consent lasts whose recorder hears of its end in a moment."""
 
 
 @dataclass(frozen=True)
@@ -51,30 +56,46 @@ class Cast:
         return self.callers[SHELTER]
 
 
-async def refer(by: Caller, to: str, *, agreed: bool, soon: bool = False) -> tuple[str, str]:
+async def met(by: Caller) -> str:
+    """Register somebody new; return the client's id."""
+    return str((await by.post("consent", "/clients", {})).body["client_id"])
+
+
+async def refer(by: Caller, to: str, *, agreed: bool, within: timedelta | None = None) -> tuple[str, str]:
     """Refer somebody new, who agreed to something before or to nothing; return client and referral.
 
-    `soon`: nobody has time to answer.
+    `within`: how much time there is to answer.
     """
-    client = str((await by.post("consent", "/clients", {})).body["client_id"])
+    client = await met(by)
     if agreed:
         await agree(by, to, client)
+    return client, await refer_known(by, to, client, within)
+
+
+async def refer_known(by: Caller, to: str, client: str, within: timedelta | None = None) -> str:
+    """Refer a client; return the referral."""
     body = people.referral(client, ROSA, to, STAFF)
-    if soon:
-        body["respond_by"] = (datetime.now(UTC) + SHORTEST).isoformat()
-    return client, str((await by.post("referrals", "/referrals", body)).body["id"])
+    if within is not None:
+        body["respond_by"] = (datetime.now(UTC) + within).isoformat()
+    return str((await by.post("referrals", "/referrals", body)).body["id"])
 
 
-async def agree(by: Caller, to: str, client: str) -> None:
-    """Let a client agree, at the desk of `by`, to what `to` may know."""
-    body = people.permission(client, to, CATEGORIES[:2], "electronic", days=30)
-    await by.post("consent", "/consents", body, wait=ON_THE_LOG_WITHIN)
+async def agree(by: Caller, to: str, client: str, lasting: timedelta = timedelta(days=30)) -> str:
+    """Let a client agree, at the desk of `by`, to what `to` may know; return the consent."""
+    body = people.permission(client, to, CATEGORIES[:2], "electronic", days=0)
+    body["expires_at"] = (datetime.now(UTC) + lasting).isoformat()
+    return str((await by.post("consent", "/consents", body, wait=ON_THE_LOG_WITHIN)).body["id"])
 
 
 async def stop(by: Caller, client: str) -> None:
     """Let a client take back everything."""
     path = f"/clients/{client}/revocation"
     await by.post("consent", path, {"requested_by": "client"}, wait=ON_THE_LOG_WITHIN)
+
+
+async def recorded_in_error(by: Caller, consent: str) -> None:
+    """Say that a consent should never have been recorded."""
+    await by.post("consent", f"/consents/{consent}/entered-in-error", {}, wait=ON_THE_LOG_WITHIN)
 
 
 async def told(cast: Cast, referral: str) -> None:

@@ -5,7 +5,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.cli.sandbox.cast import Cast, agree, hold, let_go, move, refer, stop, told
+from services.cli.sandbox.cast import (
+    ASKED_AGAIN,
+    AT_ONCE,
+    NEAR_ITS_END,
+    Cast,
+    agree,
+    hold,
+    let_go,
+    met,
+    move,
+    recorded_in_error,
+    refer,
+    refer_known,
+    stop,
+    told,
+)
 
 Tried = list[dict[str, Any]]
 Act = Callable[[Cast], Awaitable[Tried | None]]
@@ -51,7 +66,28 @@ async def _cancelled(cast: Cast) -> None:
 
 
 async def _expired(cast: Cast) -> None:
-    await refer(cast.sender, cast.to, agreed=True, soon=True)
+    await refer(cast.sender, cast.to, agreed=True, within=AT_ONCE)
+
+
+async def _asked_again(cast: Cast) -> None:
+    await refer(cast.sender, cast.to, agreed=True, within=ASKED_AGAIN)
+
+
+async def _in_error(cast: Cast) -> None:
+    _, referral = await refer(cast.sender, cast.to, agreed=True)
+    await told(cast, referral)  # else there might be no copy to withdraw
+    await move(cast.sender, referral, "entered_in_error")
+
+
+async def _consent_ended(cast: Cast) -> None:
+    client = await met(cast.sender)
+    consent = await agree(cast.sender, cast.to, client)
+    await told(cast, await refer_known(cast.sender, cast.to, client))
+    await recorded_in_error(cast.sender, consent)
+
+
+async def _expiring(cast: Cast) -> None:
+    await agree(cast.hearer, cast.partner, await met(cast.hearer), NEAR_ITS_END)
 
 
 async def _closed(cast: Cast) -> None:
@@ -115,7 +151,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "referral.failed": Kind("service ended otherwise", _answered("accepted", "failed")),
     "referral.cancelled": Kind("a referral to you is taken back", _cancelled),
     "referral.expired": Kind("nobody answered a referral in time", _expired),
+    "referral.respond_soon": Kind("you have not answered yet; takes a minute and a half", _asked_again, within=120.0),
+    "referral.entered_in_error": Kind("a referral to you was a mistake", _in_error),
+    "referral.consent_ended": Kind("a consent, by which you know somebody, was a mistake", _consent_ended),
     "referral.closed": Kind("who was referred to you said stop", _closed),
+    "consent.expiring": Kind("a consent that you recorded ends in three days", _expiring, in_inbox=False),
     "hold.requested": _of_beds("the shelter is asked for a bed", _asked),
     "hold.placed": _of_beds("a bed is held", _held),
     "hold.extended": _of_beds("a bed is held for longer", _extended),
