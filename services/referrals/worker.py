@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from services.kit import logs
 from services.kit.beside import beside
 from services.kit.control import ControlView, followed
 from services.kit.database import Database
@@ -74,5 +75,8 @@ def _as_written(row: OutboxRow) -> bytes:
 
 async def _expire(database: Database) -> None:
     while True:
-        await lifecycle.expire(database)
+        try:
+            await lifecycle.expire(database)
+        except Database.away as error:
+            logs.get().warning("referrals wait for the database to expire", **logs.describe(error))
         await asyncio.sleep(EXPIRED_EVERY)
