@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import audit, databases, importing, schemas, secrets, topics, up
+from services.cli import audit, databases, importing, restored, schemas, secrets, topics, up
 from services.cli.demo import command as demo
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("databases")(databases.databases)
+app.command("restored")(restored.restored)
 app.command("secrets")(secrets.secrets)
 app.add_typer(demo.app, name="demo")
 app.add_typer(importing.app, name="import")

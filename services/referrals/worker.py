@@ -15,7 +15,7 @@ from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.kit.together import together
-from services.referrals import lifecycle, publishing, reading
+from services.referrals import lifecycle, publishing, reading, restored
 
 EXPIRED_EVERY: Final = 1.0  # seconds
 PATIENCE_WITH_DELIVERIES: Final = 0.25  # seconds; a request waits for these in the seldom case only
@@ -47,6 +47,7 @@ async def working(
     """Relay, read and expire while the block runs; it begins once the log has."""
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
+    await restored.check(settings.kafka, database)
     readers = (
         DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
         disclosures,

@@ -1,0 +1,60 @@
+"""`threshold restored SERVICE`: after a backup of a service's database was restored, bring it up to the log."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from services.cli.outcome import one_sentence
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from services.kit.connecting import Kafka
+
+    TakeBack = Callable[[Kafka, SecretStr], Coroutine[None, None, str]]
+
+SERVICES: Final[Mapping[str, str]] = {
+    "referrals": "services.referrals.restored",
+    "shelter_beds": "services.shelter_beds.restored",
+    "webhooks": "services.webhooks.restored",
+    "audit": "services.audit.restored",
+}
+"""Where each service has its `take_back(kafka, database_url)`, which returns a sentence for whoever restored it."""
+
+
+def restored(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help=f"One of: {', '.join(SERVICES)}.")],
+) -> None:
+    """Say that the database of SERVICE, which is stopped, was restored: it is brought up to what the log has.
+
+    The database is that of THRESHOLD_DATABASE_URL, or the local stack's.
+    """
+    from deploy.local.errors import LocalStackError
+    from services.cli.reached import reached_as
+    from services.kit.database import Database
+    from services.kit.restored import RunningError
+
+    if service not in SERVICES:
+        raise typer.BadParameter(f"must be one of: {', '.join(SERVICES)}", param_hint="SERVICE")
+    take_back: TakeBack = import_module(SERVICES[service]).take_back
+    with reached_as(service, None) as kafka, one_sentence(LocalStackError, RunningError):
+        try:
+            sentence = asyncio.run(take_back(kafka, _database_url(service)))
+        except Database.away:
+            raise LocalStackError(f"The database of {service} can't be reached: is it up?") from None
+    typer.echo(sentence)
+
+
+def _database_url(service: str) -> "SecretStr":
+    from pydantic import SecretStr
+
+    from deploy.local.postgres import Postgres
+    from deploy.local.settings import LocalSettings
+
+    settings = LocalSettings.from_environment()
+    postgres = Postgres(settings.home / "postgres", settings.logs / "postgres.log")
+    return SecretStr(os.environ.get("THRESHOLD_DATABASE_URL") or postgres.url(service, service))
