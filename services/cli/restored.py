@@ -33,6 +33,8 @@ def restored(
 
     The database is that of THRESHOLD_DATABASE_URL, or the local stack's.
     """
+    from aiokafka.errors import KafkaError
+
     from deploy.local.errors import LocalStackError
     from services.cli.reached import reached_as
     from services.kit.database import Database
@@ -46,6 +48,8 @@ def restored(
             sentence = asyncio.run(take_back(kafka, _database_url(service)))
         except Database.away:
             raise LocalStackError(f"The database of {service} can't be reached: is it up?") from None
+        except KafkaError as error:
+            raise LocalStackError(f"The log can't be read ({type(error).__name__}): is Kafka up?") from None
     typer.echo(sentence)
 
 
