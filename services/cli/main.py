@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("databases")(databases.databases)
+app.command("restored")(restored.restored)
 app.command("secrets")(secrets.secrets)
 app.command("restored")(restored.restored)
 app.add_typer(demo.app, name="demo")

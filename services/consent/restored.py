@@ -51,7 +51,7 @@ _IN_DOUBT: Final = (
 _NO_CARDS: Final = "DELETE FROM client_codes"
 
 
-async def declared(url: SecretStr) -> str:
+async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it reads the log when it starts
     """Do what follows from a restored database whatever the log says; return what to tell its operator."""
     database = Database(url)
     try:

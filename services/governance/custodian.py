@@ -61,10 +61,18 @@ class Narrowings:
     async def _watch(self) -> None:
         try:
             while True:
-                pending = await self.confirm()
+                pending = await self._confirmed()
                 await _happened(self._requested, ASK_EVERY if pending else LOOK_EVERY)
         except Exception as error:  # noqa: BLE001 - a watch that ended would leave narrowings unconfirmed for ever
             die("Narrowings of agreements are watched no more:", error)
+
+    async def _confirmed(self) -> bool:
+        """Do what `confirm` does, and again soon while the database is away."""
+        try:
+            return await self.confirm()
+        except Database.away as error:
+            logs.get().warning("narrowings of agreements wait for the database", **logs.describe(error))
+            return True
 
     async def confirm(self) -> bool:
         """Mark as done what the custodian has seen; return whether there was anything to ask it about."""

@@ -13,6 +13,7 @@ from schemas.control import Organization
 from services.governance import directory, records, restating, store, tables
 from services.governance.model import Step
 from services.kit import logs
+from services.kit.connecting import Kafka
 from services.kit.control import ControlView
 from services.kit.database import Database, now
 from services.kit.problems import Problem
@@ -22,7 +23,7 @@ UNKNOWN: Final = "unknown"
 _NOT_ENDED: Final = frozenset({Step.DRAFT, Step.DECIDED})
 
 
-async def declared(url: SecretStr) -> str:
+async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it reads the log when it starts
     """Do what follows from a restored database whatever the log says; return what to tell its operator."""
     database = Database(url)
     try:

@@ -9,6 +9,7 @@ import psycopg
 from services.kit.direct import CONNECT_SECONDS
 from services.kit.outbox import CHANNEL
 
+RELAY_LOCK = "hashtextextended('outbox relay', 0)"
 HEARTBEAT = 1.0  # seconds; also how long an unnoticed row may wait
 CONNECTION_ANSWERS_WITHIN = 2.0  # seconds
 
@@ -21,7 +22,7 @@ async def leadership(url: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS)
     async with connection:
-        await connection.execute("SELECT pg_advisory_lock(hashtextextended('outbox relay', 0))")
+        await connection.execute(f"SELECT pg_advisory_lock({RELAY_LOCK})")
         await connection.execute(f"LISTEN {CHANNEL}")
         yield connection
 

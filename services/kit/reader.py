@@ -1,16 +1,14 @@
 """Readers of the log whose rows and position move in one transaction."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
 import msgspec
 from aiokafka.errors import KafkaError
 from faust.contrib.asgi import faust_app_running
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 from psycopg import AsyncConnection
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -21,25 +19,25 @@ from services.kit.batches import RUN_SIZE, batch_app
 from services.kit.beside import beside
 from services.kit.broker import Ends, Record
 from services.kit.connecting import Kafka
-from services.kit.database import new_engine
+from services.kit.database import Database, new_engine
 from services.kit.direct import Direct
 from services.kit.ending import die
-from services.kit.positions import ALARM_AFTER, Reading, ReadingAutomaton
+from services.kit.marks import Mark, OwnMark, SourceMark, SourceOffset
+from services.kit.positions import ALARM_AFTER
 from services.kit.progress import advance, advance_on, begin, positions
 from services.kit.runs import Run
 from services.kit.topics import Topic
 
 WATCHED_EVERY = 5.0  # seconds
+RETRIED_AFTER = 0.5  # seconds
 A_FETCH_IS_HANDED_OUT_WITHIN = 0.01  # seconds
 
 LAG = Gauge("threshold_reader_lag_records", "Records of the topic that this reader has not applied", ["topic"])
 GAP = Gauge("threshold_reader_gap_seconds", "For how long a record met has been out of reach: alarm at 60", ["topic"])
-DIFFERING = Counter("threshold_reader_differing_copies", "Later copies unlike the first record: alarm", ["topic"])
 
 Apply = Callable[[AsyncSession, Sequence[Record]], Awaitable[None]]
 ApplyDirectly = Callable[[AsyncConnection, Sequence[Record]], Awaitable[None]]
 Committed = Callable[[], None]
-SourceOffset = Callable[[Record], int]
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -54,76 +52,6 @@ def answered_offset(record: Record) -> int:
     return _ANSWER.decode(record.value or b"").source_offset
 
 
-class Mark(Protocol):
-    """How far one partition was applied."""
-
-    @property
-    def next(self) -> int:
-        """The offset that comes next."""
-
-    def take(self, records: Sequence[Record], now: float) -> list[Record]:
-        """Return the records to apply, in order, and move past them."""
-
-    def gap_age(self, now: float) -> float:
-        """Return for how many seconds a record that was met has been out of reach."""
-
-
-class OwnMark:
-    """A mark that is the topic's own offset: what is below it was applied. Only a compacted topic may have holes."""
-
-    def __init__(self, next_offset: int, *, compacted: bool = False) -> None:
-        self.next = next_offset
-        self._compacted = compacted
-
-    def take(self, records: Sequence[Record], now: float) -> list[Record]:  # noqa: ARG002 - no copies, no clock
-        """Return the records from the mark on; raise ValueError for a hole."""
-        new = [record for record in records if record.offset >= self.next]
-        for place, record in enumerate(new, self.next):
-            if record.offset != place and not self._compacted:
-                raise ValueError(f"Read offset {record.offset} where {place} comes next.")
-        self.next = new[-1].offset + 1 if new else self.next
-        return new
-
-    def gap_age(self, now: float) -> float:  # noqa: ARG002 - there is none
-        """Return 0: a hole raises."""
-        return 0.0
-
-
-class SourceMark:
-    """A mark that is the source's offset, moved by the reading automaton."""
-
-    def __init__(self, next_offset: int, topic: str, source_offset: SourceOffset) -> None:
-        self._automaton = ReadingAutomaton(next_offset)
-        self._topic = topic
-        self._source_offset = source_offset
-
-    @property
-    def next(self) -> int:
-        """The source offset that comes next."""
-        return self._automaton.next
-
-    def take(self, records: Sequence[Record], now: float) -> list[Record]:
-        """Return the records that the automaton applies; raise the alarm for each later copy that differs."""
-        return [record for record in records if self._read(record, now) is Reading.APPLY]
-
-    def gap_age(self, now: float) -> float:
-        """Return for how many seconds a record that was met has been out of reach."""
-        return self._automaton.gap_age(now)
-
-    def _read(self, record: Record, now: float) -> Reading:
-        digest = hashlib.sha256(record.value or b"").digest()
-        reading = self._automaton.read(self._source_offset(record), digest, now)
-        if reading is Reading.DIFFERS:
-            DIFFERING.labels(self._topic).inc()
-            logs.get().error(
-                "later copy differs from the first",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-            )
-        return reading
-
-
 class DatabaseReader:
     """Applies one topic to this service's tables: each record once in effect, in the order of its partition.
 
@@ -132,7 +60,7 @@ class DatabaseReader:
     positions move, then it commits, and `committed` is called. Without `source_offset` the position is the topic's own
     offset; with it, for topics derived from another, it is the offset of the record's source, and the reading automaton
     decides what is new. With `patience` it lets the broker gather records for so many seconds. Kafka's committed offset
-    decides nothing. What raises ends the process.
+    decides nothing. While the database is away it waits for it; whatever else raises ends the process.
     """
 
     def __init__(
@@ -238,12 +166,26 @@ class DatabaseReader:
                 new += taken
                 moves[run.partition] = (before, mark.next)
         if new:
-            await self._apply_new(new, moves)
+            await self._apply_once_there_is_a_database(new, moves)
             if self._committed:
                 self._committed()
         self._read_to |= {run.partition: run.end for run in runs}
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
+
+    async def _apply_once_there_is_a_database(
+        self, new: Sequence[Record], moves: Mapping[int, tuple[int, int]]
+    ) -> None:
+        """Apply, and again while the database is away; a commit of which nobody knows shows in the positions."""
+        is_away = False
+        while True:
+            try:
+                return await self._apply_new(new, moves)
+            except Database.away as error:
+                if not is_away:
+                    logs.get().warning("reader waits for the database", topic=self._topic, **logs.describe(error))
+                is_away = True
+            await asyncio.sleep(RETRIED_AFTER)
 
     async def _apply_new(self, new: Sequence[Record], moves: Mapping[int, tuple[int, int]]) -> None:
         if self._directly:

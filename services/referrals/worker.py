@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from services.kit import logs
 from services.kit.beside import beside
 from services.kit.control import ControlView, followed
 from services.kit.database import Database
@@ -14,7 +15,7 @@ from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.kit.together import together
-from services.referrals import ended, lifecycle, publishing, reading
+from services.referrals import ended, lifecycle, publishing, reading, restored
 
 STRUCK_EVERY: Final = 1.0  # seconds
 TOLD_EVERY: Final = 0.5  # seconds
@@ -47,6 +48,7 @@ async def working(
     """Relay, read, nudge, expire and tell while the block runs; it begins once the log has."""
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
+    await restored.check(settings.kafka, database)
     readers = (
         DatabaseReader(service, publishing.TOPIC, settings.kafka, url, reading.apply_events),
         disclosures,
@@ -76,12 +78,18 @@ def _as_written(row: OutboxRow) -> bytes:
 
 async def _strike(database: Database) -> None:
     while True:
-        await lifecycle.nudge(database)
-        await lifecycle.expire(database)
+        try:
+            await lifecycle.nudge(database)
+            await lifecycle.expire(database)
+        except Database.away as error:
+            logs.get().warning("referrals wait for the database to expire", **logs.describe(error))
         await asyncio.sleep(STRUCK_EVERY)
 
 
 async def _tell(database: Database) -> None:
     while True:
-        await ended.tell(database)
+        try:
+            await ended.tell(database)
+        except Database.away as error:
+            logs.get().warning("ends of consents wait for the database", **logs.describe(error))
         await asyncio.sleep(TOLD_EVERY)

@@ -23,7 +23,7 @@ _COUNTED: Final = frozenset({"version", "updated_at"})
 # What a confidential unit shows: nothing by which it could be found.
 _OF_A_CONFIDENTIAL_UNIT: Final = frozenset({"phone"})
 # fmt: off
-_OF_ANY_UNIT: Final = frozenset({
+OF_ANY_UNIT: Final = frozenset({
     "opens_on", "closes_on", "minimum_age", "maximum_age", "gender_policy", "veterans_only", "couples", "accessible",
     "pets", "low_barrier", "eligibility", "phone", "area", "intake_from", "intake_until", "last_in", "bring",
 })
@@ -47,7 +47,7 @@ def public(unit: Unit, profile: UnitProfile, counts: Counts, now: datetime) -> s
     status = status_of(counts, in_season=in_season, said=profile.status)
     described = profile.model_dump(
         mode="json",
-        include=set(_OF_A_CONFIDENTIAL_UNIT) if profile.confidential else set(_OF_ANY_UNIT),
+        include=set(_OF_A_CONFIDENTIAL_UNIT) if profile.confidential else set(OF_ANY_UNIT),
         exclude_none=True,
     )
     fields: dict[str, Any] = {
@@ -89,6 +89,15 @@ async def availability(
     view = replace(view, version=unit.version, updated_at=rfc3339(moment))
     event = said.UnitAvailability(**_context(moment), data=view)
     await outbox.put(session, topic=AVAILABILITY, key=unit.id.encode(), aggregate=unit.id, body=canonical.encode(event))
+
+
+async def withdrawn(session: AsyncSession, last: said.Unit, now: datetime) -> None:
+    """Say that a unit is no more, of which there are no rows but what was said last."""
+    moment = now if last.shown == "counts" else _hour(now)
+    view = replace(last, withdrawn=True, version=last.version + 1, updated_at=rfc3339(moment))
+    event = said.UnitAvailability(**_context(moment), data=view)
+    body = canonical.encode(event)
+    await outbox.put(session, topic=AVAILABILITY, key=last.unit_id.encode(), aggregate=last.unit_id, body=body)
 
 
 def last_said(unit: Unit) -> dict[str, Any]:

@@ -47,7 +47,7 @@ async def add(
     await _resize(desk, body.beds)
     if body.occupied > body.beds:
         raise invalid_body("occupied", "must not exceed beds")
-    _fill(desk.beds, body.beds - body.occupied)
+    fill(desk.beds, body.beds - body.occupied)
     unit.reported_at = body.as_of or now
     desk.note("registered", beds=body.beds)
     await desk.close()
@@ -122,7 +122,7 @@ async def count(session: AsyncSession, caller: Principal, unit_id: str, body: bo
     census = Census(as_of, body.includes_holds, body.available, body.occupied)
     holds = await store.holds_since(session, unit.id, as_of)
     free = free_by(census, counts.maximum - counts.offline, holds)
-    _fill(desk.beds, free)
+    fill(desk.beds, free)
     unit.census_as_of = as_of
     unit.reported_at = max(as_of, min(unit.reported_at or as_of, desk.now))
     desk.note("census", **body.model_dump(mode="json", exclude={"actor"}, exclude_none=True))
@@ -207,7 +207,7 @@ def _check_number(body: bodies.NewCensus, counts: Counts) -> None:
         raise invalid_body(field, "must not exceed the unit's beds that are in service")
 
 
-def _fill(beds: list[Bed], free: int) -> None:
+def fill(beds: list[Bed], free: int) -> None:
     """Let so many beds be free, of those that are neither held nor offline; as few as possible change."""
     open_beds = [bed for bed in beds if bed.status in {"free", "occupied"}]
     surplus = sum(bed.status == "free" for bed in open_beds) - min(max(free, 0), len(open_beds))

@@ -19,7 +19,7 @@ from services.kit.reader import DatabaseReader
 from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
-from services.shelter_beds import holds, store, units
+from services.shelter_beds import holds, restored, store, units
 from services.shelter_beds.desk import Withdrawn
 from services.shelter_beds.hiding import keep_hiding
 from services.shelter_beds.model import EndReason
@@ -71,6 +71,7 @@ async def working(
     """Relay, follow, expire and hide while the block runs."""
     service, url = settings.service, settings.database_url
     await require_topics(settings.kafka, service)
+    await restored.check(settings.kafka, database_of_ours)
     reader = DatabaseReader(service, TOPIC, settings.kafka, url, follow, patience=PATIENCE)
     relay = Relay(service, url, settings.kafka, _as_written)
     async with AsyncExitStack() as running:

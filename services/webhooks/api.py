@@ -175,7 +175,7 @@ def _view(row: Endpoint) -> bodies.Endpoint:
         url=row.url,
         types=row.types,
         description=row.description,
-        enabled=row.enabled,
+        enabled=row.enabled and row.disabled_reason is None,
         disabled_reason=row.disabled_reason,
         failing=row.failing,
         created_at=row.created_at,

@@ -13,7 +13,7 @@ from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.service import create_service
-from services.webhooks import api, arriving, worker
+from services.webhooks import api, arriving, restored, worker
 from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import HttpCustodian
 from services.webhooks.inbox import Inbox
@@ -59,6 +59,7 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
     @asynccontextmanager
     async def delivering(app: FastAPI) -> AsyncIterator[None]:
         await require_topics(settings.kafka, NAME)
+        await restored.check(settings.kafka, database)
         loopback = settings.allow_loopback_receivers
         async with AsyncExitStack() as running:
             custodian = HttpCustodian(settings, consent)

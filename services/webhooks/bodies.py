@@ -40,7 +40,7 @@ class NewEndpoint(Body):
 
 
 class EndpointChange(Body):
-    """What is to change of an endpoint; `enabled: true` also wakes one that its receiver's 410 has disabled."""
+    """What is to change of an endpoint; `enabled: true` also wakes one that has a `disabled_reason`."""
 
     url: Url | None = None
     types: Types | None = None
@@ -57,7 +57,13 @@ class Endpoint(Body):
     types: list[str]
     description: str | None
     enabled: bool
-    disabled_reason: Annotated[str | None, Field(description="`gone`: the receiver answered 410")]
+    disabled_reason: Annotated[
+        str | None,
+        Field(
+            description="`gone`: the receiver answered 410. `restored`: a backup was restored, which may not know how "
+            "you changed or deleted the endpoint since; what is for it waits until you say `enabled: true`"
+        ),
+    ]
     failing: Annotated[bool, Field(description="The last attempt failed")]
     created_at: datetime
 

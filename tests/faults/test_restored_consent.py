@@ -15,13 +15,13 @@ from policy.step import Fold
 from schemas.events import ClientConsents
 from services.kit.broker import Record, read_all
 from services.kit.keys import random_id
-from tests.support.backups import Backup
 from tests.support.damage import truncated
 from tests.support.log import PARTITIONS
 from tests.support.providers import Providers, consent, found_community
 from tests.support.receiver import receiving
 from tests.support.stack import StackProcess, started_stack
 from tests.support.waiting import wait_until_async
+from tests.support.yesterday import Backup
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

@@ -10,12 +10,12 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from policy.control import Control
-from tests.support.backups import Backup
 from tests.support.governance import controls, grant
 from tests.support.providers import Provider, Providers, found_community, signed_in
 from tests.support.receiver import Receiver, receiving
 from tests.support.stack import StackProcess, started_stack
 from tests.support.waiting import wait_until_async
+from tests.support.yesterday import Backup
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

@@ -31,6 +31,7 @@ QUICK = Rhythm(frames_every=0.05, heartbeat_every=0.2, looked_after_every=0.05)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shelter(postgres: Databases) -> AsyncIterator[Shelter]:
     async with opened(postgres.create_database("shelter_beds")) as found:
+        found.lets_others_say_units()
         yield found
 
 

@@ -142,7 +142,7 @@ class Disclosing:
             id=random_id(),
             version=1,
             to=(to,),
-            valid_from=VALID_FROM,
+            valid_from=more.pop("valid_from", VALID_FROM),
             method="written",
             notice_version="1",
             signers=(Signer(role="client", on=VALID_FROM.date()),),

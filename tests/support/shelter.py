@@ -15,6 +15,7 @@ from schemas.beds import HoldEvents, Unit, UnitAvailability
 from services.kit.auth import Scope, service_only
 from services.kit.broker import read_all
 from services.kit.clients import DelegatedClient, ServiceClient
+from services.kit.database import migrate
 from services.kit.keys import random_id
 from services.kit.problems import Problem
 from services.kit.service import create_service
@@ -36,6 +37,7 @@ PROJECT = {
     "confidential": False,
     "victim_service_provider": False,
 }
+BEYOND_ANY_OFFSET = 2**40
 _AVAILABILITY = msgspec.json.Decoder(UnitAvailability)
 _STEP = msgspec.json.Decoder(HoldEvents)
 
@@ -64,6 +66,11 @@ class Shelter:
         transport = httpx.ASGITransport(app=governance)
         client = ServiceClient(self.settings, "governance", transport=transport)
         return compose(self.settings, client, rhythm, self.delegated, self.clock)
+
+    def lets_others_say_units(self) -> None:
+        """Let the service start though the test has said units that its tables do not know."""
+        migrate("shelter_beds", self.settings.database_url)
+        self.sql("INSERT INTO positions VALUES ('bed-availability', 0, %s)", BEYOND_ANY_OFFSET)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

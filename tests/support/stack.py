@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 from pydantic import SecretStr
 
 from deploy.local.postgres import Postgres
+from deploy.local.services import SERVICES
 from deploy.local.settings import KAFKA_CLIENT_OFFSET, KAFKA_CONTROLLER_OFFSET, LocalSettings
 from tests.support.ports import free_port_base
 from tests.support.shared_stack import RUN_FOLDER
+from tests.support.tables import direct
 from tests.support.waiting import wait_until
 
 COMMAND = (sys.executable, "-m", "services.cli", "up")
@@ -135,12 +138,40 @@ class StackProcess:
     def kafka_down(self) -> Iterator[None]:
         """Keep Kafka down (connections refused) while the block runs; after it, wait until it is back.
 
-        It is killed, and its controller's port taken, so that every restart fails; nobody else uses that one.
+        Its controller's port is taken, since nobody else uses that one.
         """
-        self.kill("kafka")
-        with wait_until(lambda: _listener(self.port_base + KAFKA_CONTROLLER_OFFSET), what="the controller's port"):
+        with self._down("kafka", KAFKA_CONTROLLER_OFFSET):
             yield
         self.wait_kafka()
+
+    @contextmanager
+    def service_down(self, name: str) -> Iterator[None]:
+        """Keep a service down while the block runs: what calls it waits in vain. After it, wait until it is ready."""
+        with self._down(name, next(each.port_offset for each in SERVICES if each.name == name)):
+            yield
+        self.wait_ready(name)
+
+    @contextmanager
+    def postgres_down(self) -> Iterator[None]:
+        """Keep PostgreSQL down while the block runs; after it, wait until it takes connections.
+
+        It is killed, and its settings put away, so that every restart fails.
+        """
+        settings = self.home / "postgres" / "postgresql.conf"
+        away = settings.rename(settings.with_suffix(".away"))
+        try:
+            self.kill("postgres")
+            yield
+        finally:
+            away.rename(settings)
+            wait_until(self._postgres_answers, what="PostgreSQL to answer", deadline=60)
+
+    @contextmanager
+    def _down(self, name: str, port_offset: int) -> Iterator[None]:
+        """Kill a part and keep a port of its own taken, so that every restart fails, while the block runs."""
+        self.kill(name)
+        with wait_until(lambda: _listener(self.port_base + port_offset), what=f"the port of {name}"):
+            yield
 
     def output(self) -> str:
         """Return all that `threshold up` has printed in this home."""
@@ -180,6 +211,13 @@ class StackProcess:
         try:
             socket.create_connection(("127.0.0.1", self.port_base + KAFKA_CLIENT_OFFSET)).close()
         except OSError:
+            return False
+        return True
+
+    def _postgres_answers(self) -> bool:
+        try:
+            direct(self.database("referrals")).close()
+        except psycopg.OperationalError:
             return False
         return True
 

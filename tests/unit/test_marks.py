@@ -3,7 +3,7 @@
 import pytest
 
 from services.kit.broker import Record
-from services.kit.reader import OwnMark
+from services.kit.marks import OwnMark
 
 
 def records(*offsets: int) -> list[Record]:
