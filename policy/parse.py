@@ -6,6 +6,7 @@ from msgspec import Struct
 from policy import canonical
 from policy.control import KEY_PREFIX, Control, control_key
 from policy.signatures import fingerprint, signing_bytes, verifies
+from schemas.events import LONGEST_CLIENT_ID, SHORTEST_CLIENT_ID
 from schemas.records import ControlRecord, Event, LogGenesis, SignedEvent
 
 _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -60,12 +61,15 @@ def _claim(value: bytes | None) -> _Claim:
 def keys_in_doubt(key: str, value: bytes | None) -> list[str]:
     """The keys of what a record that failed may have been about; KEY_PREFIX alone for all control records.
 
-    Only what says that it is a referral's is about no consent: the type itself may be what was damaged.
+    Only what says that it is a referral's is about no consent: the type itself may be what was damaged. What is longer
+    than a client's id is no client's, and kept nowhere: whoever writes rubbish fills nobody's memory.
     """
     claim = _claim(value)
     if key.startswith(KEY_PREFIX) or claim.type.startswith(_CONTROL_FAMILIES):
         return [KEY_PREFIX]
-    return [] if claim.type.startswith("referral.") else sorted({key, claim.data.client_id} - {""})
+    if claim.type.startswith("referral."):
+        return []
+    return sorted(name for name in {key, claim.data.client_id} if SHORTEST_CLIENT_ID <= len(name) <= LONGEST_CLIENT_ID)
 
 
 def check_key(event: Event, key: str) -> None:

@@ -56,7 +56,8 @@ ConsentEnd = Literal["expired", "entered-in-error"]
 # Identifiers are opaque and bounded. The hot path checks their length only (a pattern costs 0.3 µs each);
 # the APIs, which mint or check every one of them, hold them to a character set.
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
-ClientIdentifier = Annotated[str, Meta(min_length=16, max_length=64)]
+SHORTEST_CLIENT_ID, LONGEST_CLIENT_ID = 16, 64  # characters
+ClientIdentifier = Annotated[str, Meta(min_length=SHORTEST_CLIENT_ID, max_length=LONGEST_CLIENT_ID)]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Base64 = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[A-Za-z0-9_-]+\Z")]

@@ -5,7 +5,6 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -15,7 +14,13 @@ from sqlmodel import col
 from policy import canonical
 from policy.parse import Refused, check_key, parse
 from schemas.events import ReferralData
-from schemas.records import ReferralEvents, ReferralRequested, ReferralUpdated
+from schemas.records import (
+    ReferralConsentEnded,
+    ReferralEvents,
+    ReferralRequested,
+    ReferralRespondSoon,
+    ReferralUpdated,
+)
 from services.kit.broker import Record, read_all
 from services.kit.connecting import Kafka
 from services.kit.database import Database, driver
@@ -30,13 +35,6 @@ from services.referrals.publishing import TOPIC
 from services.referrals.tables import Member, Referral, UsedClient, View
 
 SERVICE: Final = "referrals"
-
-
-class _Identified(msgspec.Struct):
-    id: str
-
-
-_ID: Final = msgspec.json.Decoder(_Identified)
 
 
 async def check(kafka: Kafka, database: Database) -> None:
@@ -65,7 +63,7 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:
             await alone(session, SERVICE)
             new = await _add_unknown(session, events)
             newer = [await _bring_up(session, event) for event in events]
-            await _forget_sent(session, {event.id for event in events})
+            await _forget_sent(session, events)
             # Before anybody may ask again: what was closed to a recipient meanwhile must not be shown once more.
             await catch_up(session, kafka, TOPIC, reading.apply_events)
             await catch_up(session, kafka, "disclosures", reading.apply_disclosures, answered_offset)
@@ -175,7 +173,9 @@ async def _bring_up(session: AsyncSession, event: ReferralEvents) -> bool:
     member.version, referral.version = data.referral.version, referral.version + 1
     if isinstance(event, ReferralUpdated):
         member.sealed, member.next_seq = canonical.encode(data.sealed), _next_seq(data)
-    else:
+    elif isinstance(event, ReferralRespondSoon):
+        referral.nudged_at = datetime.fromisoformat(event.time)
+    elif member.head and not isinstance(event, ReferralConsentEnded):  # of others than the head it says less than is so
         referral.status, referral.status_version = data.referral.status, member.version
         await _show_own_word(session, referral, event)
     return True
@@ -191,9 +191,12 @@ async def _show_own_word(session: AsyncSession, referral: Referral, event: Refer
         view.see(view.sight.said(status, version))
 
 
-async def _forget_sent(session: AsyncSession, sent: set[str]) -> None:
-    """Delete from the outbox what was sent after the backup: sent again, it would come after what followed it."""
-    rows = (await session.scalars(select(Outbox).where(col(Outbox.topic) == TOPIC))).all()
-    for row in rows:
-        if _ID.decode(row.body).id in sent:
+async def _forget_sent(session: AsyncSession, events: Sequence[ReferralEvents]) -> None:
+    """Delete from the outbox what was sent before the newest on the log: sent again, it would come after that."""
+    newest: dict[tuple[str, str], int] = {}
+    for event in events:
+        newest[_place(event)] = max(event.data.referral.version, newest.get(_place(event), 0))
+    for row in (await session.scalars(select(Outbox).where(col(Outbox.topic) == TOPIC))).all():
+        waiting = parse(row.body)
+        if isinstance(waiting, ReferralEvents) and waiting.data.referral.version <= newest.get(_place(waiting), 0):
             await session.delete(row)

@@ -117,9 +117,9 @@ def _identified(told: Told, release: Release, shared: Shared) -> Identified:
     if "referral_id" in given:  # whoever knows a reference alone is told neither whose project it is nor a precise time
         given["publisher_project"] = data.publisher.project
         given["occurred_at"] = None if _is_closed(told, release) else data.occurred_at
+        given["consent_ended"] = _consent_ended(data.consent_ended)
     if data.respond_by is not None and not _is_closed(told, release):
         given["respond_by"] = data.respond_by if "referral_id" in given else _to_the_minute(data.respond_by)
-        given["consent_ended"] = _consent_ended(data.consent_ended)
     if is_permit:
         given |= {"client_id": data.client_id, "consent": _consents(release, shared), **_call_back(told)}
     return Identified(

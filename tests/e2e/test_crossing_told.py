@@ -94,7 +94,7 @@ async def test_copies_of_what_was_made_in_error_are_asked_back_from_whoever_may_
 
     async def flagged() -> bool:
         lines = (await shelter.get("audit", f"/clients/{client}/disclosures"))["items"]
-        return bool(lines) and all(line.get("entered_in_error") for line in lines)
+        return bool(lines) and all(line.get("referral_entered_in_error") for line in lines)
 
     await wait_until_async(flagged, what="the shelter's accounting to say so")
     crossing = await outreach.get("audit", f"/clients/{client}/disclosures")

@@ -12,6 +12,7 @@ from schemas.records import ConsentExcluded, ReferralEvents
 from services.kit.broker import read_all
 from services.kit.restored import RestoredError
 from tests.conftest import Databases
+from tests.integration.test_referrals_ended import granted, in_error, said
 from tests.support import backups
 from tests.support.chronicle import OUTREACH, SAFE_HOUSE, SHELTER
 from tests.support.log import PARTITIONS, decode_event
@@ -57,6 +58,7 @@ async def test_yesterdays_referrals_take_back_from_the_log_what_became_of_them(t
         await _add(town, made, mother)
         await town.grant(mother, "identity")
         await town.wait_events(made, 5)
+        over = await _over_before_a_childs_consent_was(town)
         fled = await town.refer(SAFE_HOUSE, client_id=survivor)
         await town.all_read()
         before = await _said(town)
@@ -79,6 +81,7 @@ async def test_yesterdays_referrals_take_back_from_the_log_what_became_of_them(t
         own = await town.own_view(made)
         assert (own["status"], own.get("external_id")) == ("accepted", None)
         assert (await town.own_view(fled, SAFE_HOUSE))["status"] == "requested"
+        assert (await town.own_view(over))["status"] == "cancelled", "a child's event names an older status"
         # Life goes on with the next version, and with the boxes that the last one had.
         assert (await town.move(SHELTER, reference, "started")).status_code == 200
         await town.shown(OUTREACH, made, "started")
@@ -91,6 +94,21 @@ async def test_yesterdays_referrals_take_back_from_the_log_what_became_of_them(t
     assert len(after) == len(before)
     last = (await town.events(made))[-1]
     assert set(town.opened(last)) == {"need", "identity", "health"}
+
+
+async def _over_before_a_childs_consent_was(town: Town) -> str:
+    """A cancelled referral whose newest event, about a child, says `requested`: that much may be told of a child."""
+    mother, child = town.keys.client(OUTREACH), town.keys.client(OUTREACH)
+    await town.grant(mother, "identity")
+    consent = await granted(town, child, "identity")
+    family = [town.member(mother, identity=NAME), town.member(child, 2, identity=NAME)]
+    referral = await town.refer(members=family)
+    await town.crossing(referral, verdict="permit")
+    assert (await town.move(OUTREACH, referral, "cancelled")).status_code == 200
+    await in_error(town, child, consent)
+    (end,) = await said(town, referral)
+    assert end.data.referral.status == "requested"
+    return referral
 
 
 async def _let_it_wait_to_be_sent(town: Town, event: ReferralEvents) -> None:

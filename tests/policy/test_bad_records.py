@@ -9,13 +9,14 @@ import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
+from policy.murmur2 import partition_of
 from tests.policy.case_files import Step
 from tests.policy.logs import DETERMINISTIC, GRANTS, PLAYERS, SEARCHING, STEPS, outputs, permitted, records
 from tests.policy.mutants import Mutant, mutants
 from tests.policy.playing import Players
 from tests.policy.scribe import CLIENTS, beginning
 from tests.policy.test_mutations import loaded
-from tests.support.log import START, Record
+from tests.support.log import PARTITIONS, START, Record
 
 # What somebody who may write to the topic could add: a record, made from the ones before it.
 Bad = Callable[[list[Record], random.Random], Record]
@@ -188,3 +189,14 @@ def test_each_single_byte_of_a_narrowing_may_be_damaged_and_nothing_widens(verb:
         hurt = with_(narrowing, key=bytes(turned[: len(key)]), value=bytes(turned[len(key) :]))
         outputs(broken, [before, hurt])
         assert permitted(broken.state) <= stopped, place
+
+
+@pytest.mark.parametrize(("length", "kept"), [(15, 0), (16, 1), (64, 1), (65, 0), (250_000, 0)])
+def test_rubbish_under_what_can_be_no_clients_id_is_kept_nowhere(length: int, kept: int) -> None:
+    """Else a thousand records would fill the memory of whoever folds the log, after each start again."""
+    fold = PLAYERS.fold("community")
+    before = dict(fold.state.consents)
+    written = (name for number in range(1000) if len(name := f"{number:04}".ljust(length, "x")) == length)
+    name = next(name for name in written if partition_of(name.encode(), PARTITIONS) == fold.state.partition)
+    fold.step(START, name.encode(), (), b"{")
+    assert len(fold.state.consents) - len(before) == kept
