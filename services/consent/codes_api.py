@@ -83,7 +83,7 @@ async def link_client(body: bodies.NewLink, request: Request, caller: ClientWrit
 
     async def link(session: AsyncSession) -> bodies.Client:
         found = await client_codes.find(session, code_index)
-        if found is None or not _is_linkable(organizations, found.origin):
+        if found is None or not _is_linkable(organizations, found.origin, organization):
             raise Problem("unknown-code", field="code")
         await client_codes.link(session, organization, found.client_id, body.actor)
         return bodies.Client(client_id=found.client_id)
@@ -100,7 +100,7 @@ async def _require_linkable(request: Request, organization: str, client_id: str)
     await _refuse_victim_service_provider(organizations, organization)
     async with _database(request).transaction() as session:
         origin = await client_codes.origin(session, organization, client_id)
-    if not _is_linkable(organizations, origin):
+    if not _is_linkable(organizations, origin, organization):
         raise Problem("no-client-code")
 
 
@@ -111,12 +111,12 @@ async def _refuse_victim_service_provider(organizations: Organizations, organiza
     require_certain(organizations.view)
 
 
-def _is_linkable(organizations: Organizations, origin: str) -> bool:
-    """Whether the person first came to an organization that may share; False where nobody noted to which.
+def _is_linkable(organizations: Organizations, origin: str, organization: str) -> bool:
+    """Whether the person first came to one that may share with this organization; False where nobody noted to whom.
 
     Where the person was registered since does not matter: that would tell who else knows the client.
     """
-    return origin != client_codes.UNNOTED and organizations.may_share(origin)
+    return origin != client_codes.UNNOTED and organizations.may_share(origin, organization)
 
 
 def _card(made: bodies.ClientCode, language: cards.Language, settings: ConsentSettings) -> Response:

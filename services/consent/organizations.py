@@ -52,10 +52,16 @@ class Organizations:
         found = [control.organizations[organization] for control in self.view.controls()]
         return any(one.victim_service_provider for one in found)
 
-    def may_share(self, organization: str) -> bool:
-        """Whether all of the control states in force know it, and none as a victim service provider; asked at once."""
-        found = [control.organizations.get(organization) for control in self.view.controls()]
-        return all(one is not None and not one.victim_service_provider for one in found)
+    def may_share(self, organization: str, other: str) -> bool:
+        """Whether it may share with another who a client is, by all of the control states in force; asked at once.
+
+        A victim service provider never does, and a test organization does so with tests alone.
+        """
+        found = [
+            (control.organizations.get(organization), control.organizations.get(other))
+            for control in self.view.controls()
+        ]
+        return all(one and two and not one.victim_service_provider and one.test == two.test for one, two in found)
 
     async def may_attest(self, organization: str) -> bool:
         """Whether others may rely on what it attests, by all of the control states in force; DependencyDown."""

@@ -169,9 +169,20 @@ async def test_a_code_of_an_organization_that_becomes_a_victim_service_provider_
     await unknown(registry, code)
 
 
-def organization(registry: Registry, name: str, *, survivors: bool) -> OrganizationChanged:
+async def test_a_code_leads_no_test_organization_to_a_real_client_nor_a_real_one_to_a_tests(registry: Registry) -> None:
+    await registry.control(organization(registry, "tester", test=True))
+    await registry.control(organization(registry, "another-tester", test=True))
+    real = await code_of(registry, await registry.client())
+    of_a_test = await code_of(registry, await registry.client("tester"), "tester")
+    is_problem(await link(registry, real, "tester"), 404, "unknown-code", "code")
+    is_problem(await link(registry, of_a_test, SHELTER), 404, "unknown-code", "code")
+    assert (await link(registry, of_a_test, "another-tester")).status_code == 201
+    assert (await link(registry, real, SHELTER)).status_code == 201
+
+
+def organization(registry: Registry, name: str, *, survivors: bool = False, test: bool = False) -> OrganizationChanged:
     said = registry.says.organization(name)
-    changed = replace(said.data.organization, victim_service_provider=survivors)
+    changed = replace(said.data.organization, victim_service_provider=survivors, test=test)
     return replace(said, data=replace(said.data, organization=changed))
 
 
