@@ -28,6 +28,7 @@ from tests.support.waiting import wait_until_async
 from tests.support.watched import Watched, narrowings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+NO_TEXT = "\0 no text for PostgreSQL"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -104,7 +105,7 @@ async def test_however_many_notice_it_and_however_often_it_is_restated_once_in_a
 async def test_what_the_tables_do_not_have_is_not_restated_but_paged(registry: Registry) -> None:
     """A client that nobody knows; one of whom the log has more than our tables, as after a restored backup."""
     client, grant = await consenting(registry)
-    strangers = [Bad(next(_ids_in(client.partition)), b"{}"), Bad("\0rubbish", b"{}", _partition("\0rubbish"))]
+    strangers = [Bad(next(_ids_in(client.partition)), b"{}"), Bad(NO_TEXT, b"{}", _partition(NO_TEXT))]
     with registry.database() as connection:
         connection.execute("UPDATE clients SET last_order = last_order - 1 WHERE id = %s", [client.id])
     known = _count("consent", "unknown-client") or 0  # of the tests before
