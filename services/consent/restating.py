@@ -14,7 +14,7 @@ from policy import canonical
 from schemas.events import ClientConsents, ConsentRestatedData
 from schemas.records import ConsentRestated
 from services.consent.clients import read_consents
-from services.consent.lost import lacks
+from services.consent.lost import is_behind
 from services.consent.model import SOURCE, UNSIGNED, microseconds, rfc3339
 from services.consent.organizations import CONFIRMED_WITHIN
 from services.consent.store import TOPIC
@@ -114,7 +114,7 @@ class Restating:
                 return "unknown-client"
             last_order, state, restated_at, now, waits = row
             held = read_consents(state)
-            if said.mark > last_order or lacks(held, said):  # the log has what our tables have lost: we would undo it
+            if is_behind(last_order, held, said):  # the log has what our tables have lost: we would undo it
                 return "behind-the-log"
             if waits or (restated_at is not None and now - restated_at < AT_MOST_EVERY):
                 return "restating"

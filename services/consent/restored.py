@@ -17,7 +17,7 @@ from schemas.events import ClientConsents, Consent, ConsentData, HeldConsent, He
 from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
 from services.consent.asked import LEASE_SECONDS
 from services.consent.clients import read_consents
-from services.consent.lost import lacks, with_what_narrows, without_older
+from services.consent.lost import is_behind, with_what_narrows, without_older
 from services.consent.model import EPOCH
 from services.consent.releases import MARGIN_SECONDS
 from services.consent.store import TOPIC
@@ -102,7 +102,7 @@ async def _lost(database: Database, view: ControlView) -> tuple[Lost, int]:
             unknown += len(some) - len(rows)
             for client_id, last_order, state in rows:
                 said = some[client_id]
-                if said.mark > last_order or lacks(read_consents(state), said):
+                if is_behind(last_order, read_consents(state), said):
                     lost[client_id] = said
     return lost, unknown
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from policy import canonical
 from policy.parse import TYPES
 from schemas.records import ConsentGranted, ConsentRevoked
+from services.kit.clients import DependencyDown
 from tests.conftest import Databases
 from tests.support.log import CONSENT, LOG_ID, decode_event
 from tests.support.registry import Registry, founded
@@ -52,6 +53,31 @@ async def test_of_a_consent_whose_new_version_was_lost_the_old_one_does_not_come
         await registry.narrow(client.id, "refuse")
         assert client.row()[0] > ahead
     assert len(untouched.by_the_tables().grants) == 1
+
+
+@pytest.mark.parametrize("said_since", [False, True], ids=["nothing since", "more since"])
+async def test_a_row_that_goes_back_under_the_running_service_opens_nothing_and_pages_once(
+    registry: Registry, capsys: pytest.CaptureFixture[str], *, said_since: bool
+) -> None:
+    """As after a failover to a replica that was behind: no start comes between, and no consent.restated."""
+    async with registry.serving():
+        client, _ = await consenting(registry)
+        sealed, before = await registry.sealed(client.id), client.row()
+        assert (await registry.release(sealed.asked()))["verdict"] == "permit"
+        lost = await registry.revoke(client.id)
+        await client.said(ConsentRevoked)
+        await registry.view.reached(await registry.ends())
+        client.put_back(before, lost["id"])
+        if said_since:
+            await registry.narrow(client.id, "refuse", categories=["household"])
+        for _ in range(2):
+            with pytest.raises(DependencyDown):
+                await registry.webhooks.post("/releases", sealed.asked())
+    paged = [line for line in capsys.readouterr().out.splitlines() if "the tables are behind the log" in line]
+    assert len(paged) == 1
+    assert client.id not in paged[0]
+    async with registry.serving():
+        assert (await registry.release(sealed.asked()))["keys"] == []
 
 
 async def test_a_revocation_comes_back_with_its_receipt_and_a_copy_by_somebody_else_changes_neither(
