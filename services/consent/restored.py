@@ -14,7 +14,14 @@ from policy import canonical
 from policy.murmur2 import partition_of
 from policy.parse import Refused, parse
 from schemas.events import ClientConsents, Consent, ConsentData, HeldConsent, HeldRevocation, Revocation, RevocationData
-from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
+from schemas.records import (
+    ConsentEnteredInError,
+    ConsentExcluded,
+    ConsentGranted,
+    ConsentRefused,
+    ConsentRevoked,
+    Event,
+)
 from services.consent.asked import LEASE_SECONDS
 from services.consent.clients import read_consents
 from services.consent.lost import is_behind, with_what_narrows, without_older
@@ -160,9 +167,7 @@ def _row(record: Record, event: Event, said: ClientConsents) -> dict[str, Any] |
             return _placed(record, data, data.consent) | {"decision": "refuse"}
         case ConsentExcluded(data=data) if _held(data) in said.exclusions:
             return _placed(record, data, data.consent) | {"decision": "exclude"}
-        case ConsentRevoked(data=data) if (
-            HeldRevocation(order=data.order, revocation=data.revocation) in said.revocations
-        ):
+        case ConsentRevoked(data=data) if _cut(event) in said.revocations:
             of = data.revocation.consent_id
             return _placed(record, data, data.revocation) | {"decision": None, "consent_id": of}
     return None
@@ -170,6 +175,11 @@ def _row(record: Record, event: Event, said: ClientConsents) -> dict[str, Any] |
 
 def _held(data: ConsentData) -> HeldConsent:
     return HeldConsent(order=data.order, recorder=data.publisher.organization, consent=data.consent)
+
+
+def _cut(event: ConsentRevoked) -> HeldRevocation:
+    in_error = isinstance(event, ConsentEnteredInError)
+    return HeldRevocation(order=event.data.order, revocation=event.data.revocation, in_error=in_error)
 
 
 def _placed(record: Record, data: ConsentData | RevocationData, content: Consent | Revocation) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from policy import canonical
 from policy.parse import TYPES
-from schemas.records import ConsentGranted, ConsentRevoked
+from schemas.records import ConsentEnteredInError, ConsentGranted, ConsentRevoked
 from services.kit.clients import DependencyDown
 from tests.conftest import Databases
 from tests.support.log import CONSENT, LOG_ID, decode_event
@@ -99,3 +99,17 @@ async def test_a_revocation_comes_back_with_its_receipt_and_a_copy_by_somebody_e
         assert (receipt["in_doubt"], receipt["others"]) == (1, "in_doubt")
         assert len(narrowings_of(await client.restated())) == 1
         assert (await registry.get("bystander", f"/clients/{client.id}/revocation")).status_code == 404
+
+
+async def test_an_error_comes_back_with_its_row(registry: Registry) -> None:
+    async with registry.serving():
+        client, granted = await consenting(registry)
+        before, path = client.row(), f"/consents/{granted.data.consent.id}"
+        said = await registry.post("outreach", f"{path}/entered-in-error", {"requested_by": "client"})
+        assert said.status_code in (200, 202), said.text
+        await client.said(ConsentEnteredInError)
+        client.put_back(before, said.json()["id"])
+    async with registry.serving():
+        receipt = await registry.receipt(client.id, id=said.json()["id"])
+        assert (receipt["state"], receipt["others"]) == ("effective", "in_doubt")
+        assert (await registry.get("outreach", path)).json()["status"] == "entered-in-error"
