@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Literal
 
+import psycopg
 from msgspec.structs import replace
 from psycopg.errors import LockNotAvailable
 
@@ -118,14 +119,21 @@ class Restating:
                 return "behind-the-log"
             if waits or (restated_at is not None and now - restated_at < AT_MOST_EVERY):
                 return "restating"
-            order = max(last_order + 1, microseconds(now))
-            body = canonical.encode(restatement(client_id, order, held, now))
-            if len(body) + ROOM_FOR_SIGNING > topics.load()[TOPIC].max_message_bytes:
-                return "too-large"  # in the outbox it would keep back what the client says next
-            after = canonical.encode(replace(held, mark=order))
-            await connection.execute(_RESTATED, {"id": client_id, "order": order, "consents": after, "now": now})
-            await outbox.put_on(connection, topic=TOPIC, key=client_id.encode(), aggregate=client_id, body=body)
-            return "restating"
+            return "restating" if await restate(connection, client_id, last_order, held, now) else "too-large"
+
+
+async def restate(
+    connection: psycopg.AsyncConnection, client_id: str, last_order: int, held: ClientConsents, now: datetime
+) -> bool:
+    """Let this be what is held of a client, and say it on the log; False, and nothing done, if it is too large."""
+    order = max(last_order + 1, microseconds(now))
+    body = canonical.encode(restatement(client_id, order, held, now))
+    if len(body) + ROOM_FOR_SIGNING > topics.load()[TOPIC].max_message_bytes:
+        return False  # in the outbox it would keep back what the client says next
+    after = canonical.encode(replace(held, mark=order))
+    await connection.execute(_RESTATED, {"id": client_id, "order": order, "consents": after, "now": now})
+    await outbox.put_on(connection, topic=TOPIC, key=client_id.encode(), aggregate=client_id, body=body)
+    return True
 
 
 def restatement(client_id: str, order: int, held: ClientConsents, now: datetime) -> ConsentRestated:

@@ -22,6 +22,7 @@ from schemas.records import (
     ConsentRevoked,
     Event,
 )
+from services.consent import restating
 from services.consent.asked import LEASE_SECONDS
 from services.consent.clients import read_consents
 from services.consent.lost import is_behind, with_what_narrows, without_older
@@ -38,7 +39,7 @@ AT_ONCE: Final = 1000  # clients
 Lost = Mapping[str, ClientConsents]
 
 _HELD: Final = "SELECT id, last_order, consents FROM clients WHERE id = ANY(%(ids)s)"
-_LOCK: Final = "SELECT last_order, consents FROM clients WHERE id = %(id)s FOR UPDATE"
+_LOCK: Final = "SELECT last_order, consents, clock_timestamp() FROM clients WHERE id = %(id)s FOR UPDATE"
 _TAKE_BACK: Final = "UPDATE clients SET last_order = %(order)s, consents = %(consents)s WHERE id = %(id)s"
 _PLACED: Final = "recorded_at, accepted_at, log_partition, log_offset"
 _PLACE: Final = "%(recorded_at)s, %(accepted_at)s, %(partition)s, %(offset)s"
@@ -73,6 +74,7 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it re
 async def take_back(database: Database, kafka: Kafka, view: ControlView) -> None:
     """Take back what narrows, and no grant, for each client of whom the log has more than the tables.
 
+    What the log permits beyond that ends there by a restatement of the client, or the boundary would go on with it.
     For before anything is served or sent. Tables that have lost something are trusted with nothing else either.
     """
     lost, unknown = await _lost(database, view)
@@ -140,10 +142,12 @@ async def _take_back(
     row = await (await connection.execute(_LOCK, {"id": client_id}, binary=True)).fetchone()
     if row is None:
         raise RuntimeError("clients are never deleted")
-    held = without_older(read_consents(row[1]), records.granted)
-    after = canonical.encode(with_what_narrows(held, said))
-    order = max(row[0], said.mark)
-    await connection.execute(_TAKE_BACK, {"id": client_id, "order": order, "consents": after})
+    last_order, state, now = row
+    held = with_what_narrows(without_older(read_consents(state), records.granted), said)
+    order = max(last_order, said.mark)
+    if not await restating.restate(connection, client_id, order, held, now):
+        logs.get().error("what was lost of a client stays on the log: the complete state does not fit one record")
+        await connection.execute(_TAKE_BACK, {"id": client_id, "order": order, "consents": canonical.encode(held)})
     for narrowing in records.narrowings.values():
         await connection.execute(_REVOCATION if narrowing["decision"] is None else _CONSENT, narrowing)
 
