@@ -34,6 +34,7 @@ from services.kit.broker import Record, read_all
 from services.kit.connecting import Kafka
 from services.kit.control import ControlView
 from services.kit.database import Database
+from services.kit.restored import alone
 
 AT_ONCE: Final = 1000  # clients
 Lost = Mapping[str, ClientConsents]
@@ -64,7 +65,9 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it re
     database = Database(url)
     try:
         await database.migrate("consent")
-        await _trust_nothing(database)
+        async with database.transaction() as session:
+            await alone(session, "consent")
+            await _trust_nothing(database)
     finally:
         await database.close()
     await _leases_over()

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from policy import canonical
 from policy.parse import TYPES
 from schemas.records import ConsentEnteredInError, ConsentGranted, ConsentRestated, ConsentRevoked
+from services.consent.restored import declared
 from services.kit.clients import DependencyDown
+from services.kit.restored import RunningError
 from tests.conftest import Databases
 from tests.support.log import CONSENT, LOG_ID, decode_event
 from tests.support.registry import Registry, founded
@@ -116,3 +118,14 @@ async def test_an_error_comes_back_with_its_row(registry: Registry) -> None:
         receipt = await registry.receipt(client.id, id=said.json()["id"])
         assert (receipt["state"], receipt["others"]) == ("effective", "in_doubt")
         assert (await registry.get("outreach", path)).json()["status"] == "entered-in-error"
+
+
+async def test_what_was_restored_is_not_declared_while_consent_runs(registry: Registry) -> None:
+    async with registry.serving():
+        client, _ = await consenting(registry)
+        code = await registry.post("outreach", f"/clients/{client.id}/code", {})
+        with pytest.raises(RunningError):
+            await declared(registry.settings.kafka, registry.settings.database_url)
+        with registry.database() as connection:
+            kept = connection.execute("SELECT FROM client_codes WHERE client_id = %s", [client.id]).fetchall()
+    assert (code.status_code, len(kept)) == (201, 1)
