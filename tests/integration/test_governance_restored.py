@@ -153,3 +153,15 @@ async def test_what_was_restored_is_not_declared_while_governance_runs(house: Ho
     with pytest.raises(RunningError):
         await declared(house.settings.kafka, house.settings.database_url)
     assert len(rows(house, "SELECT FROM approvals WHERE agreement = %s", draft)) == 1
+
+
+async def test_an_agreement_of_test_and_real_parties_is_not_restated_though_only_one_kind_is_left(house: House) -> None:
+    """Restated without who left it, it would look as if it had never been mixed."""
+    made, other = await house.agreed(MORE_PARTIES), await house.agreed()
+    await house.post(f"/agreements/{made}/departure", {}, MORE_PARTIES[2])
+    with house.database() as connection:  # from before it was refused
+        connection.execute("UPDATE organizations SET test = true WHERE id = %s", [MORE_PARTIES[2]])
+    await house.plant("control/rubbish", b"rubbish")
+    after = await house.restated()
+    assert made not in after.agreements
+    assert other in after.agreements
