@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from policy import canonical
 from policy.parse import TYPES
-from schemas.records import ConsentEnteredInError, ConsentGranted, ConsentRestated, ConsentRevoked
+from schemas.records import ConsentEnteredInError, ConsentExpired, ConsentGranted, ConsentRestated, ConsentRevoked
 from services.consent.restored import declared
 from services.kit.clients import DependencyDown
 from services.kit.restored import RunningError
 from tests.conftest import Databases
 from tests.support.log import CONSENT, LOG_ID, decode_event
 from tests.support.registry import Registry, founded
+from tests.support.sealed import form
+from tests.support.waiting import wait_until_async
 from tests.support.watched import Watched, narrowings_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -54,10 +56,27 @@ async def test_of_a_consent_whose_new_version_was_lost_the_old_one_does_not_come
         assert (await client.restated()).grants == (), "nor does the boundary permit what was lost"
         restated = client.row()[0]
         assert restated > ahead
+        await _shown_lost(registry, granted.data.consent.id)
+        assert await client.values(ConsentExpired) == []
         await registry.narrow(client.id, "refuse")
         assert client.row()[0] > restated
     assert len(untouched.by_the_tables().grants) == 1
     assert await untouched.values(ConsentRestated) == []
+
+
+async def _shown_lost(registry: Registry, consent: str) -> None:
+    """What is left of it has no end, and nothing that could be renewed; and nobody took it back."""
+    assert (await registry.get("outreach", f"/consents/{consent}")).json()["status"] == "lost"
+    body = {"expires_at": registry.consent("")["expires_at"], "form": form("written")}
+    refused = await registry.post("outreach", f"/consents/{consent}/renewal", body)
+    assert (refused.status_code, "was lost" in refused.json()["detail"]) == (409, True)
+    with registry.database() as connection:
+        connection.execute("UPDATE consents SET due_at = clock_timestamp() WHERE id = %s", [consent])
+
+        def quiet() -> bool:
+            return connection.execute("SELECT due_at FROM consents WHERE id = %s", [consent]).fetchone() == (None,)
+
+        await wait_until_async(quiet, what="it to have no end any more")
 
 
 @pytest.mark.parametrize("said_since", [False, True], ids=["nothing since", "more since"])
