@@ -31,7 +31,8 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it re
         await database.migrate("governance")
         async with database.transaction() as session:
             await alone(session, "governance")
-            names = await _distrust(session)
+            distrusted = await _distrust(session)
+            names = [f"{row.organization} {row.client_id} {row.name}" for row in distrusted]
     finally:
         await database.close()
     told = ["No approval of a draft counts any more. No credential does until the administrator confirms it:"]
@@ -53,7 +54,8 @@ async def take_back(database: Database, view: ControlView) -> None:
         await _organizations(session, said, controls)
         await _agreements(session, controls, view.positions)
         await _end_lost(session, controls)
-        await _distrust(session)
+        distrusted = [row.client_id for row in await _distrust(session)]
+        logs.get().error("no credential counts until the administrator confirms it", credentials=distrusted)
         try:
             async with session.begin_nested():
                 await _catch_up(session, log, controls)
@@ -62,7 +64,7 @@ async def take_back(database: Database, view: ControlView) -> None:
             logs.get().error("what was lost stays on the log: the complete state does not fit one record")
 
 
-async def _distrust(session: AsyncSession) -> list[str]:
+async def _distrust(session: AsyncSession) -> list[tables.Credential]:
     """Let no credential count until it is confirmed, and no approval of a draft; return which credentials.
 
     Who has left a draft since, or approved by a credential that was taken away, is on no log.
@@ -72,7 +74,7 @@ async def _distrust(session: AsyncSession) -> list[str]:
     kept = col(tables.Credential.revoked_at).is_(None)
     await session.execute(update(tables.Credential).where(kept).values(unconfirmed=True))
     rows = await session.scalars(select(tables.Credential).where(kept).order_by(col(tables.Credential.organization)))
-    return [f"{row.organization} {row.client_id} {row.name}" for row in rows]
+    return list(rows)
 
 
 async def _organizations(session: AsyncSession, said: restating.Said, controls: Sequence[Control]) -> None:

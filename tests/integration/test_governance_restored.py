@@ -165,3 +165,13 @@ async def test_an_agreement_of_test_and_real_parties_is_not_restated_though_only
     after = await house.restated()
     assert made not in after.agreements
     assert other in after.agreements
+
+
+async def test_a_start_that_distrusts_credentials_says_which(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"name": "Canary", "scopes": ["agreements:approve"]}
+    made = await house.post("/organizations/outreach/credentials", body)
+    be_behind(house)
+    await start(house)
+    [said] = [line for line in capsys.readouterr().out.splitlines() if "no credential counts" in line]
+    assert made["client_id"] in json.loads(said)["credentials"]
+    assert "Canary" not in said
