@@ -14,7 +14,7 @@ LOCAL = "local"
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 Decision = Literal["permit", "refuse", "exclude"]
-Status = Literal["active", "not-yet-valid", "expired", "revoked", "entered-in-error", "lifted"]
+Status = Literal["active", "not-yet-valid", "expired", "revoked", "entered-in-error", "lifted", "lost"]
 State = Literal["recorded", "accepted"]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 

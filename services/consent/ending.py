@@ -67,6 +67,8 @@ def check_renewable(client: Locked, consent: bodies.Consent, body: bodies.Renewa
 
     A later grant beats a refusal and lifts an exclusion: who renews means what was said, not what came after.
     """
+    if consent.status == "lost":
+        raise Problem("not-renewable", "A later version of the consent was lost with a database; record a new consent.")
     grant = next((one for one in client.consents.grants if one.consent.id == consent.id), None)
     if grant is None or _is_narrowed(grant, client):
         raise Problem("not-renewable")

@@ -1,8 +1,8 @@
 """Says, once and by the database's clock, that a consent's time is over soon, to its recorder, or over, to the log.
 
 A consent's row says when anything is to be said of it next, and is changed together with what is said: by however many
-processes, after whatever restart or jump of the clock, nothing is said twice. What was revoked or entered in error has
-no end in time any more.
+processes, after whatever restart or jump of the clock, nothing is said twice. What was revoked, entered in
+error or lost has no end in time any more.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from services.kit.database import Database
 
 LOOK_EVERY: Final = 1.0  # seconds
 AT_ONCE: Final = 100  # consents between two looks
-ENDED_OTHERWISE: Final = frozenset({"revoked", "entered-in-error"})
+ENDED_OTHERWISE: Final = frozenset({"revoked", "entered-in-error", "lost"})
 
 _RECORD: Final = msgspec.json.Decoder(ConsentRecord)
 _DUE: Final = text("SELECT id, client_id FROM consents WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :most")

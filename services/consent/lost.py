@@ -21,14 +21,26 @@ def with_what_narrows(held: ClientConsents, said: ClientConsents) -> ClientConse
     )
 
 
-def lacks(held: ClientConsents, said: ClientConsents) -> bool:
-    """Whether anything that narrows was said and is not held, though something later may be."""
-    return replace(with_what_narrows(held, said), mark=held.mark) != held
+def is_behind(last_order: int, held: ClientConsents, said: ClientConsents) -> bool:
+    """Whether tables with this of a client are older than the log: a later order, or what narrows, is there alone.
+
+    Something later than what they lack may be held.
+    """
+    return (
+        said.mark > last_order
+        or _lacks(held.refusals, said.refusals)
+        or _lacks(held.exclusions, said.exclusions)
+        or _lacks(held.revocations, said.revocations)
+    )
 
 
 def without_older(held: ClientConsents, granted: Mapping[str, int]) -> ClientConsents:
     """What is held without the consents of which a later version was granted, by their ids and orders, and is lost."""
     return replace(held, grants=tuple(one for one in held.grants if granted.get(one.consent.id, 0) <= one.order))
+
+
+def _lacks(held: tuple[Held, ...], said: tuple[Held, ...]) -> bool:
+    return held != said and not set(held).issuperset(said)  # equal, as nearly always, they are compared much faster
 
 
 def _both(held: tuple[Held, ...], said: tuple[Held, ...]) -> tuple[Held, ...]:

@@ -274,6 +274,8 @@ def _status_of_grant(grant: HeldConsent, state: ClientConsents, now: datetime) -
         return "entered-in-error"
     if all(cut):
         return "revoked"
+    if not any(each.consent.id == grant.consent.id and each.order == grant.order for each in state.grants):
+        return "lost"
     match lapse(grant, now):
         case "not-yet-valid":
             return "not-yet-valid"

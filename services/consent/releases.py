@@ -1,7 +1,7 @@
 """Releases: decided under the client's row lock, recorded and committed; only then do keys leave."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,7 @@ import psycopg
 from policy.allowed import excluded
 from policy.base64url import encode
 from policy.decide import DOUBTS
-from schemas.events import DataCategory
+from schemas.events import ClientConsents, DataCategory
 from services.consent.asked import (
     LEASE_SECONDS,
     BoxKey,
@@ -24,8 +24,10 @@ from services.consent.asked import (
 from services.consent.clients import private_key_of, read_consents
 from services.consent.decision import DOES_NOT_OPEN, UNKNOWN_CLIENT, Case, Outcome, asked_verdict, decide, withheld
 from services.consent.key_encryption import KeyEncryption
+from services.consent.lost import is_behind
 from services.consent.model import milliseconds
 from services.consent.organizations import require_fresh
+from services.kit import logs
 from services.kit.clients import DependencyDown
 from services.kit.control import ControlView
 from services.kit.database import Database
@@ -77,7 +79,7 @@ class _Locked(NamedTuple):
     before: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Custodian:
     """Who may open which box, now. It alone has the clients' private keys; it never sees a box."""
 
@@ -85,26 +87,40 @@ class Custodian:
     view: ControlView
     encryption: KeyEncryption
     log_id: str
+    _paged: bool = field(default=False, init=False)
 
     async def release(self, asked: ReleaseRequest) -> ReleaseAnswer:
         """Decide, record and, once that is committed, answer what may be sent and the keys it needs.
 
         DependencyDown when the control records have not been confirmed within CONFIRMED_WITHIN seconds (organizations),
-        or one of them leaves a doubt.
+        or one of them leaves a doubt; nor is anything opened by a row that is older than the log.
         """
         async with self.database.direct.transaction() as connection:
             client = await _lock(connection, asked)
             require_fresh(self.view)  # after the wait for the lock, which may have been long
             if client is None:
                 return _answer(None, withheld(UNKNOWN_CLIENT), [])
-            outcome, keys = await self._open(asked, client, self._decide(asked, client))
+            consents = read_consents(client.consents)
+            self._require_newest(asked.client_id, client.last_order, consents)
+            outcome, keys = await self._open(asked, client, self._decide(asked, client, consents))
             release_id = random_id()
             await connection.execute(_RECORD, _row(release_id, asked, client, outcome))
         return _answer(release_id, outcome, keys)
 
-    def _decide(self, asked: ReleaseRequest, client: _Locked) -> Outcome:
+    def _require_newest(self, client_id: str, last_order: int, held: ClientConsents) -> None:
+        """DependencyDown if the log has more of the client than the row: the database went back under us.
+
+        What the log has was committed here before, and nobody commits more while the row is locked.
+        """
+        if not is_behind(last_order, held, self.view.said_of(client_id)):
+            return
+        if not self._paged:
+            self._paged = True
+            logs.get().error("the tables are behind the log: restart consent")
+        raise DependencyDown("database")
+
+    def _decide(self, asked: ReleaseRequest, client: _Locked, consents: ClientConsents) -> Outcome:
         at = milliseconds(client.now)
-        consents = read_consents(client.consents)
         allowed = self.view.allowed(consents, asked.originator.plain(), asked.recipient.plain(), asked.purpose, at)
         if any(each.denial in DOUBTS for each in allowed):
             raise DependencyDown("consent")  # a doubt passes; a verdict would stand for good

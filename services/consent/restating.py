@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Literal
 
+import psycopg
 from msgspec.structs import replace
 from psycopg.errors import LockNotAvailable
 
@@ -14,7 +15,7 @@ from policy import canonical
 from schemas.events import ClientConsents, ConsentRestatedData
 from schemas.records import ConsentRestated
 from services.consent.clients import read_consents
-from services.consent.lost import lacks
+from services.consent.lost import is_behind
 from services.consent.model import SOURCE, UNSIGNED, microseconds, rfc3339
 from services.consent.organizations import CONFIRMED_WITHIN
 from services.consent.store import TOPIC
@@ -114,18 +115,25 @@ class Restating:
                 return "unknown-client"
             last_order, state, restated_at, now, waits = row
             held = read_consents(state)
-            if said.mark > last_order or lacks(held, said):  # the log has what our tables have lost: we would undo it
+            if is_behind(last_order, held, said):  # the log has what our tables have lost: we would undo it
                 return "behind-the-log"
             if waits or (restated_at is not None and now - restated_at < AT_MOST_EVERY):
                 return "restating"
-            order = max(last_order + 1, microseconds(now))
-            body = canonical.encode(restatement(client_id, order, held, now))
-            if len(body) + ROOM_FOR_SIGNING > topics.load()[TOPIC].max_message_bytes:
-                return "too-large"  # in the outbox it would keep back what the client says next
-            after = canonical.encode(replace(held, mark=order))
-            await connection.execute(_RESTATED, {"id": client_id, "order": order, "consents": after, "now": now})
-            await outbox.put_on(connection, topic=TOPIC, key=client_id.encode(), aggregate=client_id, body=body)
-            return "restating"
+            return "restating" if await restate(connection, client_id, last_order, held, now) else "too-large"
+
+
+async def restate(
+    connection: psycopg.AsyncConnection, client_id: str, last_order: int, held: ClientConsents, now: datetime
+) -> bool:
+    """Let this be what is held of a client, and say it on the log; False, and nothing done, if it is too large."""
+    order = max(last_order + 1, microseconds(now))
+    body = canonical.encode(restatement(client_id, order, held, now))
+    if len(body) + ROOM_FOR_SIGNING > topics.load()[TOPIC].max_message_bytes:
+        return False  # in the outbox it would keep back what the client says next
+    after = canonical.encode(replace(held, mark=order))
+    await connection.execute(_RESTATED, {"id": client_id, "order": order, "consents": after, "now": now})
+    await outbox.put_on(connection, topic=TOPIC, key=client_id.encode(), aggregate=client_id, body=body)
+    return True
 
 
 def restatement(client_id: str, order: int, held: ClientConsents, now: datetime) -> ConsentRestated:

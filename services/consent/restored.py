@@ -14,10 +14,18 @@ from policy import canonical
 from policy.murmur2 import partition_of
 from policy.parse import Refused, parse
 from schemas.events import ClientConsents, Consent, ConsentData, HeldConsent, HeldRevocation, Revocation, RevocationData
-from schemas.records import ConsentExcluded, ConsentGranted, ConsentRefused, ConsentRevoked, Event
+from schemas.records import (
+    ConsentEnteredInError,
+    ConsentExcluded,
+    ConsentGranted,
+    ConsentRefused,
+    ConsentRevoked,
+    Event,
+)
+from services.consent import restating
 from services.consent.asked import LEASE_SECONDS
 from services.consent.clients import read_consents
-from services.consent.lost import lacks, with_what_narrows, without_older
+from services.consent.lost import is_behind, with_what_narrows, without_older
 from services.consent.model import EPOCH
 from services.consent.releases import MARGIN_SECONDS
 from services.consent.store import TOPIC
@@ -26,12 +34,13 @@ from services.kit.broker import Record, read_all
 from services.kit.connecting import Kafka
 from services.kit.control import ControlView
 from services.kit.database import Database
+from services.kit.restored import alone
 
 AT_ONCE: Final = 1000  # clients
 Lost = Mapping[str, ClientConsents]
 
 _HELD: Final = "SELECT id, last_order, consents FROM clients WHERE id = ANY(%(ids)s)"
-_LOCK: Final = "SELECT last_order, consents FROM clients WHERE id = %(id)s FOR UPDATE"
+_LOCK: Final = "SELECT last_order, consents, clock_timestamp() FROM clients WHERE id = %(id)s FOR UPDATE"
 _TAKE_BACK: Final = "UPDATE clients SET last_order = %(order)s, consents = %(consents)s WHERE id = %(id)s"
 _PLACED: Final = "recorded_at, accepted_at, log_partition, log_offset"
 _PLACE: Final = "%(recorded_at)s, %(accepted_at)s, %(partition)s, %(offset)s"
@@ -56,7 +65,9 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it re
     database = Database(url)
     try:
         await database.migrate("consent")
-        await _trust_nothing(database)
+        async with database.transaction() as session:
+            await alone(session, "consent")
+            await _trust_nothing(database)
     finally:
         await database.close()
     await _leases_over()
@@ -66,6 +77,7 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it re
 async def take_back(database: Database, kafka: Kafka, view: ControlView) -> None:
     """Take back what narrows, and no grant, for each client of whom the log has more than the tables.
 
+    What the log permits beyond that ends there by a restatement of the client, or the boundary would go on with it.
     For before anything is served or sent. Tables that have lost something are trusted with nothing else either.
     """
     lost, unknown = await _lost(database, view)
@@ -102,7 +114,7 @@ async def _lost(database: Database, view: ControlView) -> tuple[Lost, int]:
             unknown += len(some) - len(rows)
             for client_id, last_order, state in rows:
                 said = some[client_id]
-                if said.mark > last_order or lacks(read_consents(state), said):
+                if is_behind(last_order, read_consents(state), said):
                     lost[client_id] = said
     return lost, unknown
 
@@ -133,10 +145,12 @@ async def _take_back(
     row = await (await connection.execute(_LOCK, {"id": client_id}, binary=True)).fetchone()
     if row is None:
         raise RuntimeError("clients are never deleted")
-    held = without_older(read_consents(row[1]), records.granted)
-    after = canonical.encode(with_what_narrows(held, said))
-    order = max(row[0], said.mark)
-    await connection.execute(_TAKE_BACK, {"id": client_id, "order": order, "consents": after})
+    last_order, state, now = row
+    held = with_what_narrows(without_older(read_consents(state), records.granted), said)
+    order = max(last_order, said.mark)
+    if not await restating.restate(connection, client_id, order, held, now):
+        logs.get().error("what was lost of a client stays on the log: the complete state does not fit one record")
+        await connection.execute(_TAKE_BACK, {"id": client_id, "order": order, "consents": canonical.encode(held)})
     for narrowing in records.narrowings.values():
         await connection.execute(_REVOCATION if narrowing["decision"] is None else _CONSENT, narrowing)
 
@@ -160,9 +174,7 @@ def _row(record: Record, event: Event, said: ClientConsents) -> dict[str, Any] |
             return _placed(record, data, data.consent) | {"decision": "refuse"}
         case ConsentExcluded(data=data) if _held(data) in said.exclusions:
             return _placed(record, data, data.consent) | {"decision": "exclude"}
-        case ConsentRevoked(data=data) if (
-            HeldRevocation(order=data.order, revocation=data.revocation) in said.revocations
-        ):
+        case ConsentRevoked(data=data) if _cut(event) in said.revocations:
             of = data.revocation.consent_id
             return _placed(record, data, data.revocation) | {"decision": None, "consent_id": of}
     return None
@@ -170,6 +182,11 @@ def _row(record: Record, event: Event, said: ClientConsents) -> dict[str, Any] |
 
 def _held(data: ConsentData) -> HeldConsent:
     return HeldConsent(order=data.order, recorder=data.publisher.organization, consent=data.consent)
+
+
+def _cut(event: ConsentRevoked) -> HeldRevocation:
+    in_error = isinstance(event, ConsentEnteredInError)
+    return HeldRevocation(order=event.data.order, revocation=event.data.revocation, in_error=in_error)
 
 
 def _placed(record: Record, data: ConsentData | RevocationData, content: Consent | Revocation) -> dict[str, Any]:

@@ -79,9 +79,15 @@ async def agreement_left(session: AsyncSession, row: tables.Agreement, organizat
 
 async def agreement_suspended(session: AsyncSession, row: tables.Agreement) -> None:
     """Announce that an agreement is in force no more; its row is locked."""
-    moment, row.last_order = await _next_order(session, row.last_order)
-    data = AgreementSuspendedData(order=row.last_order, key_id=UNSIGNED, signature=UNSIGNED, agreement_id=row.id)
+    row.last_order = await unknown_suspended(session, row.id, row.last_order)
+
+
+async def unknown_suspended(session: AsyncSession, agreement_id: str, last: int) -> int:
+    """Announce that an agreement, of which there need be no row, is in force no more; return the record's order."""
+    moment, order = await _next_order(session, last)
+    data = AgreementSuspendedData(order=order, key_id=UNSIGNED, signature=UNSIGNED, agreement_id=agreement_id)
     await _announce(session, AgreementSuspended(**attributes(moment), data=data))
+    return order
 
 
 async def control_restated(

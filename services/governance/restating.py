@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from policy.control import Control
 from schemas.control import ControlRestatedData, SigningKey
 from services.governance import agreements, directory, records, store, tables
-from services.governance.model import Step
+from services.governance.model import Step, Votes
 from services.kit import logs
 from services.kit.control import ControlView
 from services.kit.database import Database, now
@@ -142,13 +142,20 @@ async def _said_lately(session: AsyncSession, log: tables.LogIdentity) -> bool:
 
 async def _state(session: AsyncSession, controls: Sequence[Control]) -> ControlRestatedData:
     organizations = [await directory.said(session, row) for row in await store.organizations(session)]
-    in_force = [row for row in await store.agreements(session) if Step(row.step) is Step.DECIDED]
+    tests = frozenset(one.id for one in organizations if one.test)
+    decided = [row for row in await store.agreements(session) if Step(row.step) is Step.DECIDED]
+    in_force = [(row, await agreements.votes_of(session, row)) for row in decided]
     return ControlRestatedData(
         order=0,  # records.control_restated gives it
         key_id=records.UNSIGNED,
         signature=records.UNSIGNED,
         policy_version=max(one.policy_version for one in controls),
         organizations=tuple(organizations),
-        agreements=tuple([agreements.said(row, await agreements.votes_of(session, row)) for row in in_force]),
+        agreements=tuple(agreements.said(row, votes) for row, votes in in_force if not _mixed(votes, tests)),
         keys=keys_in_force(controls),
     )
+
+
+def _mixed(votes: Votes, tests: frozenset[str]) -> bool:
+    """Whether test and real organizations were ever in it: who left is not restated, and would still count."""
+    return len({party in tests for party in votes.approved | votes.left}) > 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -17,6 +17,7 @@ from services.kit.connecting import Kafka
 from services.kit.control import ControlView
 from services.kit.database import Database, now
 from services.kit.problems import Problem
+from services.kit.restored import alone
 
 UNKNOWN: Final = "unknown"
 """By which credential a party left: the log does not say."""
@@ -29,16 +30,20 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:  # noqa: ARG001 - it re
     try:
         await database.migrate("governance")
         async with database.transaction() as session:
-            names = await _distrust(session)
+            await alone(session, "governance")
+            distrusted = await _distrust(session)
+            names = [f"{row.organization} {row.client_id} {row.name}" for row in distrusted]
     finally:
         await database.close()
-    return "\n".join(["No credential counts until the administrator confirms it:", *names, "Start governance now."])
+    told = ["No approval of a draft counts any more. No credential does until the administrator confirms it:"]
+    return "\n".join([*told, *names, "Start governance now."])
 
 
 async def take_back(database: Database, view: ControlView) -> None:
     """Take back what narrows, and no permission, where the log has more than the tables; for before anything is served.
 
-    What the log permits and the tables do not is ended on the log by a restatement.
+    What the log permits and the tables do not is ended there: an agreement for ever, by its id, so that no newer backup
+    brings it back; all else by a restatement. Where that does not fit, the tables stay behind: each start says so.
     """
     async with database.transaction() as session:
         log = await store.locked_log(session)
@@ -48,20 +53,28 @@ async def take_back(database: Database, view: ControlView) -> None:
         logs.get().error("the tables were behind the log: what narrowed is taken back from it")
         await _organizations(session, said, controls)
         await _agreements(session, controls, view.positions)
-        log.floor = max(log.floor, *(one.floor for one in controls))
-        await _distrust(session)
+        await _end_lost(session, controls)
+        distrusted = [row.client_id for row in await _distrust(session)]
+        logs.get().error("no credential counts until the administrator confirms it", credentials=distrusted)
         try:
-            await restating.restate(session, log, controls)
+            async with session.begin_nested():
+                await _catch_up(session, log, controls)
+                await restating.restate(session, log, controls)
         except Problem:
             logs.get().error("what was lost stays on the log: the complete state does not fit one record")
 
 
-async def _distrust(session: AsyncSession) -> list[str]:
-    """Let no credential count until it is confirmed; return which."""
+async def _distrust(session: AsyncSession) -> list[tables.Credential]:
+    """Let no credential count until it is confirmed, and no approval of a draft; return which credentials.
+
+    Who has left a draft since, or approved by a credential that was taken away, is on no log.
+    """
+    drafts = select(col(tables.Agreement.id)).where(col(tables.Agreement.step) == Step.DRAFT)
+    await session.execute(delete(tables.Approval).where(col(tables.Approval.agreement).in_(drafts)))
     kept = col(tables.Credential.revoked_at).is_(None)
     await session.execute(update(tables.Credential).where(kept).values(unconfirmed=True))
     rows = await session.scalars(select(tables.Credential).where(kept).order_by(col(tables.Credential.organization)))
-    return [f"{row.organization} {row.client_id} {row.name}" for row in rows]
+    return list(rows)
 
 
 async def _organizations(session: AsyncSession, said: restating.Said, controls: Sequence[Control]) -> None:
@@ -79,8 +92,6 @@ async def _organizations(session: AsyncSession, said: restating.Said, controls: 
 async def _agreements(session: AsyncSession, controls: Sequence[Control], positions: Sequence[int]) -> None:
     """End what the log has ended, and let go who has left; it is said to be done once the custodian has read as far."""
     rows = {row.id: row for row in await store.agreements(session)}
-    for row in rows.values():
-        row.last_order = max([row.last_order, *(one.marks.get(f"agreement/{row.id}", 0) for one in controls)])
     moment, narrowed = await now(session), set[str]()
     for id_ in frozenset[str]().union(*(one.ended for one in controls)) & rows.keys():
         if Step(rows[id_].step) in _NOT_ENDED:
@@ -94,3 +105,26 @@ async def _agreements(session: AsyncSession, controls: Sequence[Control], positi
     for id_ in narrowed:
         for partition, following in enumerate(positions):
             await store.note_position(session, records.agreement_key(id_), partition, following)
+
+
+async def _end_lost(session: AsyncSession, controls: Sequence[Control]) -> None:
+    """Suspend what the log has in force and the tables do not have, or have as a draft."""
+    rows = {row.id: row for row in await store.agreements(session)}
+    for id_ in sorted(frozenset[str]().union(*(one.agreements for one in controls))):
+        row = rows.get(id_)
+        if row is None:
+            await records.unknown_suspended(session, id_, _order(id_, controls))
+        elif Step(row.step) is Step.DRAFT:
+            row.step, row.suspension_requested_at = Step.SUSPENDING, await now(session)
+            row.last_order = await records.unknown_suspended(session, id_, _order(id_, controls))
+
+
+async def _catch_up(session: AsyncSession, log: tables.LogIdentity, controls: Sequence[Control]) -> None:
+    """Let orders go on above all that the log has."""
+    log.floor = max(log.floor, *(one.floor for one in controls))
+    for row in await store.agreements(session):
+        row.last_order = max(row.last_order, _order(row.id, controls))
+
+
+def _order(agreement_id: str, controls: Sequence[Control]) -> int:
+    return max(one.marks.get(f"agreement/{agreement_id}", 0) for one in controls)

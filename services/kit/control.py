@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from policy.allowed import Allowed, allowed_now
+from policy.consents import NONE
 from policy.control import Control
 from schemas.control import GenesisData, Organization
 from schemas.events import ClientConsents, Party, PurposeOfUse
@@ -66,6 +67,13 @@ class ControlView:
     def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
         """Each client of whom a signed record counted on the log, with what was said but for the grants."""
         return chain.from_iterable(each.said_of_clients() for each in self._partitions)
+
+    def said_of(self, client_id: str) -> ClientConsents:
+        """What was said of a client but for the grants; NONE if nothing that counted was."""
+        for each in self._partitions:
+            if (said := each.said_of(client_id)) is not NONE:
+                return said
+        return NONE
 
     def forget(self, client_id: str) -> None:
         """Let go of a client in doubt of whom nobody will ever say anything."""

@@ -48,6 +48,10 @@ class Doubts:
             if (held := self._fold.state.consents_of(name)).mark:
                 yield name, held
 
+    def said_of(self, client_id: str) -> ClientConsents:
+        """What was said of a client but for the grants; NONE if nothing that counted was."""
+        return self._fold.state.consents_of(client_id)
+
     def forget(self, client_id: str) -> None:
         """Let go of a client in doubt, and of what was said."""
         if self.clients.pop(client_id, None) is not None:

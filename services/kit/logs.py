@@ -39,6 +39,7 @@ FIELDS: Final = frozenset(
     }
     | {"topic", "partition", "offset", "count", "seconds", "bytes", "attempt", "port", "pid", "version"}
     | {"method", "route", "status", "code", "state", "part", "dependency", "key_id", "log_id"}
+    | {"credentials"}  # ids of organizations' API clients, which are no people
 )
 WITHHELD: Final = "message withheld"
 FRAMES_SHOWN: Final = 6

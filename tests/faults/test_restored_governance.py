@@ -157,14 +157,19 @@ async def _restated_after(stack: StackProcess, floor: int) -> Control | None:
     return found[5] if done else None
 
 
-async def test_a_declared_restoration_lets_no_credential_count(
+async def test_a_declared_restoration_lets_no_credential_and_no_approval_of_a_draft_count(
     stack: StackProcess, town: Providers, admin: Provider
 ) -> None:
     path = f"/organizations/{town.haven.id}/credentials"
     made = await admin.post("governance", path, {"name": "system", "scopes": ["agreements:approve"]})
+    parties = [town.outreach.id, town.haven.id]
+    proposed = {"title": "Beds", "parties": parties, "terms": [TERM | {"from": parties[:1], "to": parties[1:]}]}
+    draft = f"/agreements/{(await town.outreach.post('governance', '/agreements', proposed))['id']}"
+    assert (await town.haven.post("governance", f"{draft}/approvals"))["approvals"]
     backup = Backup(stack, "governance")
     assert (await admin.call("DELETE", "governance", f"{path}/{made['client_id']}")).status_code == 204
     told = backup.restore(declared=True)
     assert f"{town.haven.id} {made['client_id']} system" in told
+    assert (await admin.get("governance", draft))["approvals"] == []
     assert (await token(stack, made)).status_code == 401
     assert (await token(stack, stack.admin)).status_code == 200, "the administrator's own is no row"

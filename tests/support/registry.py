@@ -25,7 +25,7 @@ from services.consent.app import create_app
 from services.consent.settings import ConsentSettings
 from services.kit import keys
 from services.kit.auth import Scope, service_only
-from services.kit.broker import Record, read_all
+from services.kit.broker import Ends, Record, read_all
 from services.kit.clients import Answer, ServiceClient
 from services.kit.control import ControlView
 from services.kit.keys import SymmetricKey, random_id
@@ -218,6 +218,11 @@ class Registry:
         """Everything on the log about a client."""
         runs = read_all(self.broker.bootstrap, "client-events", dict.fromkeys(range(PARTITIONS), 0))
         return [record async for run in runs for record in run if record.key == client_id.encode()]
+
+    async def ends(self) -> dict[int, int]:
+        """The end offset of each partition of the log, as it is now."""
+        async with Ends(self.broker.bootstrap, "client-events", PARTITIONS) as ends:
+            return await ends.now()
 
     def database(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Look at the service's tables from outside."""

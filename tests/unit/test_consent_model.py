@@ -199,4 +199,7 @@ def test_a_permission_has_its_time(expires: int | None, starts: int, expected: s
         expires_at=None if expires is None else NOW + timedelta(hours=expires),
     )
     held = HeldConsent(order=1, recorder="outreach", consent=timed)
-    assert model.status("permit", held, consents.NONE, NOW) == expected
+    assert model.status("permit", held, ClientConsents(grants=(held,)), NOW) == expected
+    newer = HeldConsent(order=2, recorder="outreach", consent=timed)
+    for other in ((), (newer,)):
+        assert model.status("permit", held, ClientConsents(grants=other), NOW) == "lost"
