@@ -190,15 +190,17 @@ class Decision(Table, table=True):
 class ConsentEnd(Table, table=True):
     """That a consent ended, as a record on the log says; `told`: it was said of the referrals concerned.
 
-    Renewed, it may expire again, or turn out to be in error: `order` is the record's, or ended.IN_ERROR_ONCE.
+    `applied`: the boundary took the record as what it says. Renewed, a consent may expire again, or turn out to be in
+    error: `order` is the record's, or ended.IN_ERROR_ONCE; of several records of one such end the first applied counts.
     """
 
     __tablename__ = "consents_ended"
 
-    consent_id: str = Field(primary_key=True, sa_type=Text)
-    order: int = Field(primary_key=True, sa_type=BigInteger)
+    partition: int = Field(primary_key=True)
+    source_offset: int = Field(primary_key=True, sa_type=BigInteger)
+    consent_id: str = Field(sa_type=Text)
+    order: int = Field(sa_type=BigInteger)
     client_id: str = Field(sa_type=Text)
     reason: Reason = Field(sa_type=Text)
-    partition: int
-    source_offset: int = Field(sa_type=BigInteger)
+    applied: bool
     told: bool
