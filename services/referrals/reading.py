@@ -33,7 +33,7 @@ _TYPES_WITH_BOXES: Final = frozenset(str(kind.__struct_config__.tag) for kind in
 _APPLIED: Final = "applied"
 _CROSSING: Final = frozenset({"permit", "deidentified"})
 _TROUBLE: Final[dict[str, Trouble]] = {"failed": "failed", "given_up": "given_up"}
-_TELLING: Final = frozenset({"started", "delivered", "withheld", *_TROUBLE})
+_TELLING: Final = frozenset({"released", "delivered", "withheld", *_TROUBLE})
 
 
 class Told(NamedTuple):
@@ -203,11 +203,11 @@ def _add(arrival: Arrival, delivery: Delivery) -> None:
     if delivery.state == "withheld":
         arrival.stopped = delivery.reason or UNSAID
         return
-    if trouble := _TROUBLE.get(delivery.state):
-        arrival.trouble = trouble
+    arrival.consents = sorted({*arrival.consents, *delivery.consents})
+    arrival.trouble = _TROUBLE.get(delivery.state, arrival.trouble)
+    if delivery.state != "delivered":
         return
     arrival.reached = arrival.reached or delivery.verdict == "permit"
-    arrival.consents = sorted({*arrival.consents, *delivery.consents})
-    if delivery.state == "delivered" and delivery.verdict in _CROSSING and arrival.delivered_at is None:
+    if delivery.verdict in _CROSSING and arrival.delivered_at is None:
         arrival.verdict, arrival.categories = delivery.verdict, delivery.categories
         arrival.delivered_at = delivery.time

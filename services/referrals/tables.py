@@ -162,7 +162,7 @@ class Decision(Table, table=True):
 
     The key is the decision's id. The row is made when the event is read on the log, so that a denial, which names no
     referral, finds the one that it is about. `head`: it is about the head of household. `reached`: a permit of it has
-    left for the recipient, whatever came after. `consents`: ids of those on which it rests, and on which it left.
+    arrived, whatever came after. `consents`: ids of those on which it rests, and on which it may have left.
     `trouble`: how the last attempt that did not arrive ended.
     """
 

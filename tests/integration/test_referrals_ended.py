@@ -225,11 +225,13 @@ async def test_a_member_is_told_of_alone_and_never_with_the_heads_status(town: T
     assert (decision.status, decision.known_as, decision.reference) == ("closed", "referral", None)
 
 
-async def test_a_consent_that_the_message_rested_on_when_it_left_counts_too(town: Town) -> None:
+@pytest.mark.parametrize("state", ["released", "failed", "delivered"])
+async def test_a_consent_that_a_message_rested_on_which_may_have_left_counts_too(town: Town, state: str) -> None:
+    """The boundary saw no such consent: that the decision rests on it, webhooks alone says."""
     referral, client, _ = await permitted(town)
-    newer = await granted(town, client, "identity")
+    newer = random_id()
     ((place, event),) = await town.placed(referral)
-    released: dict[str, Any] = {"state": "released", "verdict": "permit", "categories": ("identity",)}
+    released: dict[str, Any] = {"state": state, "verdict": "permit", "categories": ("identity",)}
     await town.delivered(f"{place}/{SHELTER}", client, **released, consents=(newer,))
 
     async def noted() -> bool:
