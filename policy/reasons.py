@@ -45,7 +45,7 @@ WITHHELD: Final = {
     "no-consent": "No consent of the client that the publisher may rely on names recipient, purpose and category.",
     "refused": "The client refused this to the consent's recorder, after it, or to a publisher without one of its own.",
     "revoked": "The consent was revoked.",
-    "entered-in-error": "The consent was entered in error: it should never have been recorded.",
+    "entered-in-error": "The consent, or the referral, was entered in error: it should never have been recorded.",
     "expired": "The consent has expired.",
     "not-yet-valid": "The consent is not valid yet.",
     "needs-written-release": "A victim service provider's data needs its own written release (34 U.S.C. 12291(b)(2)).",

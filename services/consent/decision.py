@@ -21,6 +21,9 @@ DOES_NOT_OPEN: Final = "does-not-open"
 UNKNOWN_CLIENT: Final = "unknown-client"
 """Reasons beside those of `policy.reasons`: webhooks asked what no decision of the boundary could have said."""
 
+UNSENT: Final = "unsent"
+_PERMITS: Final = frozenset({"permit", UNSENT})
+
 _TELLING: Final = tuple(WITHHELD)
 """From nothing said at all to a consent that has ended or lacks something."""
 
@@ -56,7 +59,8 @@ class Case:
 
     `allowed` is the rule's answer for originator and recipient under each control state in force: all must agree.
     `excluded`: the client wants nothing at all to go to who is told. `before`: the verdicts with which the custodian
-    answered for boxes of this referral to this recipient. `at` is in milliseconds since 1970.
+    answered for boxes of this referral to this recipient, UNSENT for a permit known not to have been sent. `at` is in
+    milliseconds since 1970.
     """
 
     allowed: Sequence[Allowed]
@@ -94,7 +98,7 @@ def _boxes(asked: ReleaseRequest, case: Case) -> Outcome:
         crossing &= NEED
     verdict = "deny"
     for each in case.allowed:
-        verdict, crossing = release(requested, each, crossing, "permit" in case.before)
+        verdict, crossing = release(requested, each, crossing, bool(_PERMITS & case.before))
     if verdict not in ("permit", "deidentified"):
         return withheld(_why(asked, case, frozenset()))
     outcome = Outcome("deidentified", crossing, known_as="reference")
@@ -129,8 +133,8 @@ def _consents(asked: ReleaseRequest, case: Case, categories: Collection[DataCate
 def _status(asked: ReleaseRequest, case: Case) -> Outcome:
     told_originator = asked.told.organization == asked.originator.organization
     known = BY_ID if told_originator else min(_LEVELS[asked.known_as], _let_know(case.before))
-    if asked.event_type == CONSENT_ENDED and known != BY_ID:  # as the boundary: only a permit told of anything under it
-        known = STRANGER
+    if asked.event_type == CONSENT_ENDED and (known != BY_ID or "permit" not in case.before):
+        known = STRANGER  # as for the boundary: only a permit told of anything under it, and one that may have left
     word = asked.status
     for each in case.allowed:
         word = None if word is None else status_word(each, word, known, told_originator)
@@ -147,7 +151,7 @@ def _let_know(before: frozenset[str]) -> int:
 
     The boundary counts a permit as known from the moment it decided; what the custodian withheld nobody ever saw.
     """
-    if "permit" in before or not before:
+    if _PERMITS & before or not before:
         return BY_ID
     return BY_REFERENCE if "deidentified" in before else STRANGER
 

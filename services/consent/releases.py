@@ -22,7 +22,16 @@ from services.consent.asked import (
     Settlement,
 )
 from services.consent.clients import private_key_of, read_consents
-from services.consent.decision import DOES_NOT_OPEN, UNKNOWN_CLIENT, Case, Outcome, asked_verdict, decide, withheld
+from services.consent.decision import (
+    DOES_NOT_OPEN,
+    UNKNOWN_CLIENT,
+    UNSENT,
+    Case,
+    Outcome,
+    asked_verdict,
+    decide,
+    withheld,
+)
 from services.consent.key_encryption import KeyEncryption
 from services.consent.lost import is_behind
 from services.consent.model import milliseconds
@@ -44,10 +53,11 @@ _LOCK: Final = (
     "WITH locked AS MATERIALIZED ("
     " SELECT key_id, private_key, last_order, consents FROM clients WHERE id = %(client_id)s FOR SHARE"
     ") SELECT key_id, private_key, last_order, consents, clock_timestamp(), ARRAY("
-    " SELECT DISTINCT verdict FROM releases WHERE client_id = %(client_id)s AND referral_id = %(referral_id)s"
+    " SELECT DISTINCT CASE WHEN verdict = 'permit' AND state = 'not_sent' THEN '{unsent}' ELSE verdict END"
+    " FROM releases WHERE client_id = %(client_id)s AND referral_id = %(referral_id)s"
     " AND recipient = %(recipient)s AND recipient_project IS NOT DISTINCT FROM CAST(%(recipient_project)s AS text)"
     " AND asked_verdict IN ('permit', 'deidentified')) FROM locked"
-)
+).replace("{unsent}", UNSENT)
 # Whoever is given a client id may narrow from now on; one round trip for both.
 _RECORD: Final = (
     "WITH given AS (INSERT INTO registrations (client_id, organization, via)"

@@ -105,10 +105,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct):
-    """What a run of deliveries says of one decision: the first that crossed, whether a permit left, or why not.
+    """What a run of deliveries says of one decision: the first that crossed, whether a permit arrived, or why not.
 
-    `consents`: the ids of those on which a permit rested when it left. `trouble`: how the last attempt that did not
-    arrive ended.
+    `consents`: the ids of those on which a permit rested that may have left. `trouble`: how the last attempt
+    that did not arrive ended.
     """
 
     verdict: str | None = None

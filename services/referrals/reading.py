@@ -30,9 +30,10 @@ from services.referrals.seeing import Views
 STANDS_STILL_FOR: Final = 30.0  # seconds
 WITH_BOXES: Final = (ReferralRequested, ReferralUpdated)
 _TYPES_WITH_BOXES: Final = frozenset(str(kind.__struct_config__.tag) for kind in WITH_BOXES)
+_APPLIED: Final = "applied"
 _CROSSING: Final = frozenset({"permit", "deidentified"})
 _TROUBLE: Final[dict[str, Trouble]] = {"failed": "failed", "given_up": "given_up"}
-_TELLING: Final = frozenset({"started", "delivered", "withheld", *_TROUBLE})
+_TELLING: Final = frozenset({"released", "delivered", "withheld", *_TROUBLE})
 
 
 class Told(NamedTuple):
@@ -71,10 +72,17 @@ async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None
 
 
 async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note what crossed, and what each party told may see from now on."""
-    said = [(decision_id, told) for record in records for decision_id, told in _said(record)]
-    if not said:
-        return
+    """Note what crossed, what each party told may see from now on, and which ends of consents count."""
+    read = [(record.partition, _DISCLOSURE.decode(record.value or b"")) for record in records]
+    applied = [(partition, each.source_offset) for partition, each in read if each.result == _APPLIED]
+    await _events_noted(session, applied)
+    said = [one for partition, each in read for one in _said(partition, each)]
+    if said:
+        await _apply_decisions(session, said)
+    await ended.confirm(session, applied)
+
+
+async def _apply_decisions(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]]) -> None:
     rows = await _decided(session, said)
     views = await _views(session, said, rows.values())
     for decision_id, (event, decision, _) in said:
@@ -128,9 +136,8 @@ def _places(event: ReferralRequested | ReferralUpdated, record: Record) -> list[
     ]
 
 
-def _said(record: Record) -> list[tuple[DecisionId, Told]]:
-    disclosure = _DISCLOSURE.decode(record.value or b"")
-    place, at = (record.partition, disclosure.source_offset), datetime.fromtimestamp(disclosure.at / 1000, UTC)
+def _said(partition: int, disclosure: Disclosure) -> list[tuple[DecisionId, Told]]:
+    place, at = (partition, disclosure.source_offset), datetime.fromtimestamp(disclosure.at / 1000, UTC)
     return [
         (DecisionId(*place, one.recipient.organization), Told(disclosure.event, one, at))
         for one in disclosure.decisions
@@ -152,14 +159,14 @@ def _consents(decision: Decision) -> list[str]:
     return [each.id for each in decision.basis]
 
 
-async def _events_noted(session: AsyncSession, decisions: Iterable[DecisionId]) -> None:
+async def _events_noted(session: AsyncSession, places: Iterable[DecisionId | tuple[int, int]]) -> None:
     """Wait until our reader of client-events has passed their events: a moment, since those were there first.
 
     Before anything is locked: what another reader of ours waits for while this one waits must not be ours.
     """
     ends: dict[int, int] = {}
-    for each in decisions:
-        ends[each.partition] = max(ends.get(each.partition, 0), each.source_offset + 1)
+    for each in places:
+        ends[each[0]] = max(ends.get(each[0], 0), each[1] + 1)
 
     async def behind() -> dict[int, int]:
         stands = await positions(session, TOPIC)
@@ -196,11 +203,11 @@ def _add(arrival: Arrival, delivery: Delivery) -> None:
     if delivery.state == "withheld":
         arrival.stopped = delivery.reason or UNSAID
         return
-    if trouble := _TROUBLE.get(delivery.state):
-        arrival.trouble = trouble
+    arrival.consents = sorted({*arrival.consents, *delivery.consents})
+    arrival.trouble = _TROUBLE.get(delivery.state, arrival.trouble)
+    if delivery.state != "delivered":
         return
     arrival.reached = arrival.reached or delivery.verdict == "permit"
-    arrival.consents = sorted({*arrival.consents, *delivery.consents})
-    if delivery.state == "delivered" and delivery.verdict in _CROSSING and arrival.delivered_at is None:
+    if delivery.verdict in _CROSSING and arrival.delivered_at is None:
         arrival.verdict, arrival.categories = delivery.verdict, delivery.categories
         arrival.delivered_at = delivery.time

@@ -162,7 +162,7 @@ class Decision(Table, table=True):
 
     The key is the decision's id. The row is made when the event is read on the log, so that a denial, which names no
     referral, finds the one that it is about. `head`: it is about the head of household. `reached`: a permit of it has
-    left for the recipient, whatever came after. `consents`: ids of those on which it rests, and on which it left.
+    arrived, whatever came after. `consents`: ids of those on which it rests, and on which it may have left.
     `trouble`: how the last attempt that did not arrive ended.
     """
 
@@ -190,15 +190,17 @@ class Decision(Table, table=True):
 class ConsentEnd(Table, table=True):
     """That a consent ended, as a record on the log says; `told`: it was said of the referrals concerned.
 
-    Renewed, it may expire again, or turn out to be in error: `order` is the record's, or ended.IN_ERROR_ONCE.
+    `applied`: the boundary took the record as what it says. Renewed, a consent may expire again, or turn out to be in
+    error: `order` is the record's, or ended.IN_ERROR_ONCE; of several records of one such end the first applied counts.
     """
 
     __tablename__ = "consents_ended"
 
-    consent_id: str = Field(primary_key=True, sa_type=Text)
-    order: int = Field(primary_key=True, sa_type=BigInteger)
+    partition: int = Field(primary_key=True)
+    source_offset: int = Field(primary_key=True, sa_type=BigInteger)
+    consent_id: str = Field(sa_type=Text)
+    order: int = Field(sa_type=BigInteger)
     client_id: str = Field(sa_type=Text)
     reason: Reason = Field(sa_type=Text)
-    partition: int
-    source_offset: int = Field(sa_type=BigInteger)
+    applied: bool
     told: bool

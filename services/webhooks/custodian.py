@@ -57,6 +57,10 @@ class Release(msgspec.Struct, frozen=True):
         return tuple(each for each in self.consents if set(each.categories) & set(self.categories))
 
 
+VOID: Final = Release(None, "withheld", reason="entered-in-error")
+"""Of a referral that was entered in error nothing is released."""
+
+
 class Settlement(Closed, frozen=True, kw_only=True):
     """What became of a release."""
 
@@ -75,8 +79,11 @@ class CustodianRefusedError(Exception):
 class Custodian(Protocol):
     """The port to the custodian."""
 
-    async def release(self, told: Told, attempt: int, channel: Channel) -> Release:
-        """Ask for one attempt; CustodianDownError, CustodianRefusedError."""
+    async def release(self, told: Told, attempt: int, channel: Channel, *, is_void: bool) -> Release:
+        """Ask for one attempt; CustodianDownError, CustodianRefusedError.
+
+        `is_void`, found as the attempt began: the referral was entered in error, and nobody needs to be asked.
+        """
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Tell what became of releases; CustodianDownError."""
@@ -88,8 +95,10 @@ class HttpCustodian:
     def __init__(self, settings: ServiceSettings, transport: Transport | None = None) -> None:
         self._client = ServiceClient(settings, CONSENT, timeout=TIMEOUT, transport=transport)
 
-    async def release(self, told: Told, attempt: int, channel: Channel) -> Release:
+    async def release(self, told: Told, attempt: int, channel: Channel, *, is_void: bool) -> Release:
         """POST /releases."""
+        if is_void:
+            return VOID
         answer = await self._post("/releases", release_request(told, attempt, channel))
         try:
             return msgspec.json.decode(answer.content, type=Release)

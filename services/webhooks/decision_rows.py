@@ -16,13 +16,22 @@ from services.webhooks.told import Told, encode, wants
 DECISIONS_LOCK: Final = 7_201_865_305
 """Any constant: decisions commit in the order of their positions, so that no inbox cursor passes one by."""
 
+# Of a referral that was entered in error nothing but the word of that goes out, whichever came first: of two members
+# the log has no order. For the columns of any statement that begins an attempt on `decisions`.
+IS_VOID: Final = (
+    "(decisions.verdict <> 'status' AND EXISTS (SELECT FROM decisions AS error"
+    " WHERE error.organization = decisions.organization AND error.referral_id = decisions.referral_id"
+    " AND error.in_error))"
+)
+
 LOCK_DECISIONS: Final = text(f"SELECT pg_advisory_xact_lock({DECISIONS_LOCK})")
 _ADD_DECISIONS: Final = (
-    "INSERT INTO decisions (id, organization, referral_id, client_id, verdict, told)"
-    " SELECT id, organization, referral_id, client_id, verdict, told"
+    "INSERT INTO decisions (id, organization, referral_id, client_id, verdict, in_error, told)"
+    " SELECT id, organization, referral_id, client_id, verdict, in_error, told"
     "  FROM unnest(CAST(%(ids)s AS text[]), CAST(%(organizations)s AS text[]), CAST(%(referral_ids)s AS text[]),"
-    "   CAST(%(client_ids)s AS text[]), CAST(%(verdicts)s AS text[]), CAST(%(told)s AS bytea[]))"
-    "  WITH ORDINALITY AS said(id, organization, referral_id, client_id, verdict, told, place) ORDER BY place"
+    "   CAST(%(client_ids)s AS text[]), CAST(%(verdicts)s AS text[]), CAST(%(in_errors)s AS boolean[]),"
+    "   CAST(%(told)s AS bytea[]))"
+    "  WITH ORDINALITY AS said(id, organization, referral_id, client_id, verdict, in_error, told, place) ORDER BY place"
     " ON CONFLICT DO NOTHING RETURNING id, number"
 )
 _OPEN_ENDPOINTS: Final = (
@@ -71,6 +80,7 @@ async def _add_decisions(connection: AsyncConnection, told: Sequence[Told]) -> l
         "referral_ids": [each.event.data.referral.id for each in told],
         "client_ids": [each.event.data.client_id for each in told],
         "verdicts": [each.verdict for each in told],
+        "in_errors": [each.in_error for each in told],
         "told": [encode(each) for each in told],
     }
     added = await connection.execute(_ADD_DECISIONS, columns)

@@ -7,26 +7,28 @@ Each time the log is told why, for its publisher and the audit; its reader is to
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select, text, update
+from sqlalchemy import SQLColumnExpression, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from services.kit.database import now
 from services.webhooks import records
 from services.webhooks.custodian import Release
-from services.webhooks.decision_rows import LOCK_DECISIONS
+from services.webhooks.decision_rows import IS_VOID, LOCK_DECISIONS
 from services.webhooks.model import RETRY_SCHEDULE, Delivery, Said, State, Unmade, step
 from services.webhooks.tables import Decision
 from services.webhooks.told import Told, decode
 
-_ITEM: Final = (
+_ITEM: Final[tuple[SQLColumnExpression[Any], ...]] = (
     col(Decision.number),
     col(Decision.position),
     col(Decision.inbox_attempts),
     col(Decision.inbox_failures),
+    literal_column(IS_VOID),
     col(Decision.told),
 )
 # Whoever takes or changes several rows takes them in the order of their numbers, so that no two wait for each other.
@@ -45,7 +47,7 @@ _TAKE_REFERRAL: Final = text(
     "  WHERE verdict = 'status' AND NOT inbox_withheld AND newest.number > permits.number)"
     " UPDATE decisions SET inbox_attempts = inbox_attempts + 1 WHERE number IN (SELECT number FROM wanted)"
     " RETURNING inbox_due_at IS NULL AND inbox_failures < :most AS readable,"
-    "  number, position, inbox_attempts, inbox_failures, told"
+    "  number, position, inbox_attempts, inbox_failures, {is_void}, told".replace("{is_void}", IS_VOID)
 )
 _IS_ANY_DUE: Final = text("SELECT FROM decisions WHERE inbox_due_at <= clock_timestamp() LIMIT 1")
 _BRING_BACK: Final = text(
@@ -57,12 +59,16 @@ _BRING_BACK: Final = text(
 
 @dataclass(frozen=True)
 class Item:
-    """A decision about to be read; `attempt` counts the readings, `failures` those without a message since the last."""
+    """A decision about to be read; `attempt` counts the readings, `failures` those without a message since the last.
+
+    `is_void`: it is of a referral that was entered in error.
+    """
 
     number: int
     position: int
     attempt: int
     failures: int
+    is_void: bool
     told: Told
 
 
@@ -85,7 +91,7 @@ async def take(session: AsyncSession, organization: str, position: int, limit: i
         .returning(*_ITEM)
         .execution_options(synchronize_session=False)
     )
-    items = [_item(*row) for row in (await session.execute(counted)).all()]
+    items = [_item(row) for row in (await session.execute(counted)).all()]
     return sorted(items, key=lambda item: item.position)
 
 
@@ -98,7 +104,7 @@ async def take_referral(session: AsyncSession, organization: str, referral_id: s
     values = {"organization": organization, "referral_id": referral_id}
     await session.execute(_LOCK_REFERRAL, values)
     rows = (await session.execute(_TAKE_REFERRAL, values | {"most": len(RETRY_SCHEDULE)})).all()
-    return [_item(*row) for readable, *row in rows] if all(readable for readable, *_ in rows) else None
+    return [_item(row) for readable, *row in rows] if all(readable for readable, *_ in rows) else None
 
 
 async def show(session: AsyncSession, item: Item, release: Release | None) -> None:
@@ -147,8 +153,9 @@ async def say(
     await records.put(session, item.told, said)
 
 
-def _item(number: int, position: int, attempt: int, failures: int, told: bytes) -> Item:
-    return Item(number, position, attempt, failures, decode(told))
+def _item(row: Sequence[Any]) -> Item:
+    number, position, attempt, failures, is_void, told = row
+    return Item(number, position, attempt, failures, is_void, decode(told))
 
 
 async def _change(session: AsyncSession, item: Item, **values: object) -> None:

@@ -97,7 +97,7 @@ class Readings:
         async with self._asking:
             lease = Lease(self._clock)
             try:
-                release = await self._custodian.release(item.told, item.attempt, "inbox")
+                release = await self._custodian.release(item.told, item.attempt, "inbox", is_void=item.is_void)
             except CustodianDownError:
                 return None
             except CustodianRefusedError as error:

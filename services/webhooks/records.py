@@ -18,7 +18,8 @@ TOPIC: Final = "deliveries"
 NOTHING: Final[dict[str, Any]] = {"aggregate": "", "topic": TOPIC, "key": b"", "bodies": []}
 """The parameters of `outbox.PUT_ALL` for an attempt without a release: of it the log is told nothing."""
 _ID_CHARACTERS: Final = 32
-_SENT: Final = frozenset({"released", "delivered"})
+_SENT: Final = frozenset({"released", "delivered", "failed"})
+"""What may have left: whoever answers with an error, or too late, may have kept it."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Sender:
     async def _released(self, job: Job, told: Told) -> Ready | Ended:
         lease = Lease(self._clock)
         try:
-            release = await self._custodian.release(told, job.delivery.attempt, "webhook")
+            release = await self._custodian.release(told, job.delivery.attempt, "webhook", is_void=job.is_void)
         except CustodianDownError:
             return Ended(NotSent("custodian-down"))
         except CustodianRefusedError as error:

@@ -21,6 +21,7 @@ from services.kit import outbox
 from services.kit.database import driver
 from services.webhooks import model, records
 from services.webhooks.custodian import Release
+from services.webhooks.decision_rows import IS_VOID
 from services.webhooks.model import State, step
 from services.webhooks.notices import Written
 from services.webhooks.tables import Delivery
@@ -33,8 +34,8 @@ TAKEN_BACK_AT_ONCE: Final = 500
 
 _WHAT: Final = (
     "attempt, failures, due_at, lease_until, webhook_id, told, notices.type AS kind, notices.body AS body,"
-    " endpoint_id, url, types, secret, enabled AND deleted_at IS NULL AS is_open, failing"
-)
+    " endpoint_id, url, types, secret, enabled AND deleted_at IS NULL AS is_open, failing, {is_void} AS is_void"
+).replace("{is_void}", IS_VOID)
 _JOINED: Final = (
     "JOIN endpoints e ON e.id = endpoint_id LEFT JOIN decisions ON decisions.number = decision"
     " LEFT JOIN notices ON notices.number = notice"
@@ -94,7 +95,8 @@ _REPLAY: Final = text(
 class Job:
     """A claimed delivery with all that an attempt needs; `secret` is still encrypted.
 
-    `began_at` is the database's time; `more` says whether another delivery is due to the same endpoint.
+    `began_at` is the database's time; `more` says whether another delivery is due to the same endpoint. `is_void`: what
+    it tells is of a referral that was entered in error.
     """
 
     number: int
@@ -108,6 +110,7 @@ class Job:
     secret: bytes
     is_open: bool
     is_failing: bool
+    is_void: bool
     more: bool
 
 
@@ -192,6 +195,7 @@ def _job(found: Any) -> Job:  # noqa: ANN401 - a row by names
         secret=found.secret,
         is_open=found.is_open,
         is_failing=found.failing,
+        is_void=bool(found.is_void),
         more=found.more,
     )
 

@@ -40,7 +40,8 @@ class Decision(Table, table=True):
     """What one organization is told: an item of its inbox, in the order of `position`; `told` is a Told.
 
     `inbox_due_at`: until then it stands in no inbox, because no message could be made of it, `inbox_failures` times
-    in a row. As often as the schedule has attempts, and it stands in none ever again.
+    in a row. As often as the schedule has attempts, and it stands in none ever again. `in_error`: it tells that its
+    referral was entered in error.
     """
 
     __tablename__ = "decisions"
@@ -51,6 +52,7 @@ class Decision(Table, table=True):
     referral_id: str = Field(sa_type=Text)
     client_id: str = Field(sa_type=Text)
     verdict: str = Field(sa_type=Text)
+    in_error: bool = False
     told: bytes = Field(sa_type=LargeBinary)
     inbox_attempts: int = 0
     inbox_withheld: bool = False

@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from schemas.disclosures import Decision, DisclosedEvent, Disclosure
 from schemas.events import Closed, Envelope, Party
-from schemas.records import ReferralEvents
+from schemas.records import ReferralEnteredInError, ReferralEvents
 
 CLOSED: Final = "closed"
 CLOSED_TYPE: Final = "referral.closed"
 """The type of an event that may say no more than `closed`: its own type would say more."""
 EVENT_TYPES: Final = (*(str(kind.__struct_config__.tag) for kind in get_args(ReferralEvents)), CLOSED_TYPE)
 EVERYTHING: Final = "*"
+_IN_ERROR: Final = ReferralEnteredInError.__struct_config__.tag
 
 
 class Told(Closed, frozen=True, kw_only=True):
@@ -48,6 +49,11 @@ class Told(Closed, frozen=True, kw_only=True):
             return self.party
         found = next(each for each in data.recipients if each.organization == data.publisher.organization)
         return Party(organization=found.organization, project=found.project)
+
+    @property
+    def in_error(self) -> bool:
+        """Whether it tells that its referral was entered in error."""
+        return self.event.type == _IN_ERROR
 
     @property
     def types(self) -> tuple[str, ...]:

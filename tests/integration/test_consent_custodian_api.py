@@ -147,6 +147,21 @@ async def test_a_release_records_what_to_whom_why_and_until_when(registry: Regis
     assert row[7].total_seconds() == 4, "the lease of 3 s and a margin of 1 s"
 
 
+async def test_of_the_end_of_a_consent_hears_only_who_may_have_got_a_permit(registry: Registry) -> None:
+    client = await registry.client()
+    await registry.permit(client)
+    sealed = await registry.sealed(client)
+
+    async def told() -> str:
+        return str((await registry.release(sealed.status("requested", event_type="referral.consent_ended")))["verdict"])
+
+    assert await told() == "withheld"
+    await registry.settle((await registry.release(sealed.asked()))["release_id"], "not_sent")
+    assert await told() == "withheld"
+    await registry.release(sealed.asked(attempt=2))
+    assert await told() == "status", "of what is not settled nobody knows whether it was sent"
+
+
 async def test_the_control_position_is_where_the_records_read_end(registry: Registry) -> None:
     told = (await registry.governance.get("/control-position")).json()
     assert told == {"positions": {str(number): at for number, at in enumerate(registry.view.positions)}}

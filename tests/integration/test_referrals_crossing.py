@@ -253,7 +253,7 @@ async def test_deliveries_say_when_it_arrived_and_what_the_custodian_cut(town: T
     referral, client = await known_by_id(town)
     asked, updated = await town.placed(referral)
     await town.delivered(f"{asked[0]}/{SHELTER}", client)
-    await town.delivered(f"{updated[0]}/{SHELTER}", client, state="started", verdict="permit")
+    await town.delivered(f"{updated[0]}/{SHELTER}", client, state="released", verdict="permit")
     held_back = {"state": "withheld", "verdict": "withheld", "categories": (), "reason": "revoked"}
     await town.delivered(f"{updated[0]}/{SHELTER}", client, **held_back)
     crossing = await town.crossing(referral, verdict="deidentified", delivered_at="2026-11-23T12:00:00Z")

@@ -13,6 +13,7 @@ from services.referrals.bodies import TransitionTo
 from tests.conftest import Databases
 from tests.support.chronicle import OUTREACH, SHELTER
 from tests.support.governance import is_problem
+from tests.support.tables import direct
 from tests.support.town import Town, founded
 from tests.support.waiting import wait_until_async
 
@@ -64,6 +65,17 @@ async def reach(town: Town, of: Household, client_id: str, **changes: Any) -> No
     placed = [place for place, event in events if event.data.client_id == client_id and event.data.sealed]
     delivery = {"verdict": "permit", "categories": ("identity",)} | changes
     await town.delivered(f"{placed[-1]}/{SHELTER}", client_id, **delivery)
+
+
+async def failure_read(town: Town, client_id: str) -> None:
+    """Wait until what did not arrive is noted."""
+
+    def noted() -> bool:
+        with direct(town.settings.database_url) as connection:
+            query = "SELECT FROM decisions WHERE client_id = %s AND trouble = 'failed'"
+            return connection.execute(query, [client_id]).fetchone() is not None
+
+    await wait_until_async(noted, what="the failure to be noted")
 
 
 async def listed(town: Town, of: Household, **parameters: str) -> list[dict[str, str]]:
@@ -131,7 +143,11 @@ async def test_the_names_become_one_only_when_a_permit_of_the_head_has_arrived(t
     is_problem(await town.move(SHELTER, of.referral, "started"), 409, "invalid-transition", "to")
     assert sorted(item["status"] for item in await listed(town, of)) == ["accepted", "requested"]
     await reach(town, of, of.mother, state="withheld", verdict="withheld", categories=(), reason="revoked")
-    await reach(town, of, of.mother, state="started", endpoint_id="another")
+    await reach(town, of, of.mother, state="released", endpoint_id="third")
+    await reach(town, of, of.mother, state="failed", endpoint_id="third")
+    await failure_read(town, of.mother)
+    await wait_listed(town, of, of.referral, of.reference)
+    await reach(town, of, of.mother, endpoint_id="another")
     await wait_listed(town, of, of.referral)
     for name in (of.referral, of.reference):
         assert (await town.get(SHELTER, f"/referrals/{name}")).json() == {"id": name, "status": "accepted"}

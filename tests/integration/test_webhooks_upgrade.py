@@ -73,3 +73,23 @@ def test_of_units_only_what_is_still_to_be_sent_is_known_to_be_the_newest(connec
     to("head", connection)
     found = connection.execute(text("SELECT unit_id, version FROM unit_versions ORDER BY unit_id"))
     assert [tuple(row) for row in found] == [("comes", 7), ("leaves", 7)]
+
+
+def test_what_was_entered_in_error_before_is_known_afterwards(connection: Connection) -> None:
+    town = Disclosing()
+    town.agree(town.organization("outreach"), town.organization("shelter"))
+    for kind in ("entered_in_error", "cancelled"):
+        town.say(town.refer(town.client(), "outreach", "shelter", {"identity": {"first_name": "Rosalind"}}), kind)
+    told = [each for answer in town.answers for each in told_by(0, answer.value)]
+    to("0005", connection)
+    before = (
+        "INSERT INTO decisions (id, organization, referral_id, client_id, verdict, told)"
+        " VALUES (:id, 'shelter', :referral, :client, :verdict, :told)"
+    )
+    for each in told:
+        data = each.event.data
+        row = {"referral": data.referral.id, "client": data.client_id, "verdict": each.verdict, "told": encode(each)}
+        connection.execute(text(before), {"id": each.id} | row)
+    to("head", connection)
+    found = connection.execute(text("SELECT in_error FROM decisions ORDER BY number"))
+    assert list(found.scalars()) == [False, True, False, False]

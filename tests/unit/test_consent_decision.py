@@ -105,6 +105,11 @@ NONE: frozenset[str] = frozenset()
         (status(event_type=ENDED), [allowed("identity")], {"permit"}, "status", set(), None),
         (status(event_type=ENDED), [allowed()], {"permit"}, "closed", set(), "no-consent"),
         (status(event_type=ENDED), [allowed()], {"deidentified"}, "withheld", set(), "not-known-to-recipient"),
+        (status(event_type=ENDED), [allowed("identity")], NONE, "withheld", set(), "not-known-to-recipient"),
+        (status(event_type=ENDED), [allowed("identity")], {"unsent"}, "withheld", set(), "not-known-to-recipient"),
+        (status(event_type=ENDED), [allowed("identity")], {"unsent", "permit"}, "status", set(), None),
+        (status(status="accepted"), [allowed("identity")], {"unsent"}, "status", set(), None),
+        (asked(), [allowed()], {"unsent"}, "withheld", set(), "no-consent"),
         (
             status(status="accepted", known_as=None),
             [allowed("identity")],
@@ -202,7 +207,7 @@ requests = st.builds(
     st.sampled_from(["requested", "accepted", "closed"]),
     st.sampled_from([None, "reference", "referral"]),
 )
-befores = st.frozensets(st.sampled_from(["permit", "deidentified", "withheld"]))
+befores = st.frozensets(st.sampled_from(["permit", "unsent", "deidentified", "withheld"]))
 
 
 @given(requests, states, befores)
@@ -222,7 +227,7 @@ def test_the_answer_is_never_more_than_what_was_asked_or_any_state_permits(
         assert {category for one in outcome.consents for category in one.categories} == outcome.categories - {"need"}
     if outcome.verdict == "deidentified":
         assert outcome.categories == {"need"}
-        assert "permit" not in before
+        assert not {"permit", "unsent"} & before
 
 
 @given(requests, states, befores)
