@@ -49,6 +49,13 @@ def put_in_the_outbox(stack: StackProcess, like: ConsentGranted, client: str) ->
         connection.execute("NOTIFY outbox")
 
 
+def catch_up(stack: StackProcess, client: str) -> None:
+    """Let consent's row of the client know of what the log has."""
+    with direct(stack.database("consent")) as connection:
+        now = int(time.time() * 1_000_000)
+        assert connection.execute("UPDATE clients SET last_order = %s WHERE id = %s", [now, client]).rowcount == 1
+
+
 async def unnamed(town: Providers, client: str) -> None:
     """Refer the client, and see that the shelter hears of somebody unnamed."""
     crossing = await town.outreach.crossing(await town.outreach.refer(town.shelter, client))
@@ -69,11 +76,19 @@ async def test_consents_written_into_its_tables_alone_open_nothing(
 async def test_consents_written_into_its_outbox_alone_open_nothing(
     running_stack: StackProcess, town: Providers, reader: Intruder
 ) -> None:
-    """It signs them, so the boundary says yes; the custodian decides from its own tables."""
+    """It signs them, so the boundary says yes; the custodian decides from its own tables, which are behind that log."""
     like, client = await permitting(reader, town), await town.outreach.client()
     put_in_the_outbox(running_stack, like, client)
     await reader.newest("consent.granted", client)
-    await unnamed(town, client)
+    silent = await town.outreach.refer(town.shelter, client)
+    await unnamed(town, await town.outreach.client())
+    view = await town.outreach.get("referrals", f"/referrals/{silent}")
+    assert view["crossing"][0]["delivered_at"] is None, "not even the need goes while the row is behind the log"
+    catch_up(running_stack, client)
+    reference = (await town.outreach.crossing(silent))["reference"]
+    [message] = await town.shelter.told(reference, "referral.requested")
+    assert set(message["data"]["shared"]) == {"need"}
+    assert town.shelter.requests(client) == []
 
 
 async def test_what_who_writes_consents_database_could_do_is_permit_anything(
@@ -82,6 +97,7 @@ async def test_what_who_writes_consents_database_could_do_is_permit_anything(
     like, client = await permitting(reader, town), await town.outreach.client()
     copy_consents(running_stack, like.data.client_id, client)
     put_in_the_outbox(running_stack, like, client)
+    catch_up(running_stack, client)
     await reader.newest("consent.granted", client)
     await town.outreach.refer(town.shelter, client)
     [message] = await town.shelter.told(client, "referral.requested")

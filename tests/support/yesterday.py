@@ -23,8 +23,9 @@ class Backup:
         settings = stack.settings
         self._postgres = Postgres(settings.home / "postgres", settings.logs / "postgres.log")
         with self._alone() as connection:
+            stack.kill(service)  # it would answer 503 once for each of its connections
             self._run(connection, "CREATE DATABASE {backup} TEMPLATE {name} OWNER {name}")
-        stack.wait_ready(service)
+        stack.wait_ready(service, deadline=120)
 
     def restore(self, *, declared: bool = False) -> str:
         """Put it back and let the service start on it; `declared`, by `threshold restored` before; what that said."""
