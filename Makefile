@@ -70,7 +70,7 @@ test-long: setup
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/long
 
 test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE) $(COMPOSE)
-	$(BIN)/pytest tests/extra
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/extra
 
 $(EXTRA_PYTHON): requirements-extra.txt $(DEPENDENCIES)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-extra.txt
