@@ -8,7 +8,7 @@ from typing import Final
 # organization's desk, would tell it that others know the client.
 SAYABLE: Final = MappingProxyType(
     {
-        "entered-in-error": "The consent for this, or the referral itself, was recorded by mistake.",
+        "entered-in-error": "The consent for this, or the referral itself, was made in error.",
         "expired": "The consent for this has expired.",
         "historical": "The referral is history: it is recorded, and sent to nobody.",
         "needs-time-limit": "A victim service provider's release needs an end, and this one has none.",
