@@ -21,7 +21,7 @@ from services.kit.rights import OPERATOR, Right, rights
 from tests.support import small_day
 from tests.support.composed import Composed
 from tests.support.stack import new_home
-from tests.support.waiting import wait_until_async
+from tests.support.waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.timeout(400)  # the first of them waits for all of it
 
@@ -60,7 +60,7 @@ def may(user: str, kind: str, name: str, operation: str) -> bool:
 
 def test_every_service_is_ready_and_a_name_crosses_and_stops(composed: Composed) -> None:
     for name in composed.processes:
-        assert composed.is_ready(name), composed.log(name)
+        wait_until(lambda: composed.is_ready(name) or None, what=f"{name} to be ready")  # noqa: B023 - asked at once
     small_day.live_through(composed.urls, composed.administrator)
     for name in composed.services:
         assert small_day.NAME not in composed.log(name)

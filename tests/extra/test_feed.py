@@ -55,6 +55,7 @@ async def beds(postgres: Databases) -> AsyncIterator[Beds]:
         opened(postgres.create_database("shelter_beds")) as shelter,
         AIOKafkaProducer(bootstrap_servers=shelter.bootstrap, acks="all") as producer,
     ):
+        shelter.lets_others_say_units()
         with free_port_base() as base:
             process = ServiceProcess(shelter.settings, base + 4, log)
             try:
