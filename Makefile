@@ -67,7 +67,7 @@ test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # whole stacks first, so that none is last alone
 
 test-long: setup
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/long
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ONLY),tests/long)
 
 test-extra: setup $(EXTRA_PYTHON) $(EXTRA_NODE) $(COMPOSE)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/extra

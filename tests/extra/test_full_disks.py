@@ -59,7 +59,7 @@ async def test_kafkas_disk_is_full(stack: StackProcess, town: Providers) -> None
         stack.start()
         try:
             disk.fill()
-            made = [await _referred(town, client) for _ in range(200)]
+            made = await _referred_until_refused(town, client)
             await _stuck(stack)
             receipt = await town.outreach.call(
                 "POST", "consent", f"/clients/{revoking}/revocation", {"requested_by": "client"}
