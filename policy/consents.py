@@ -40,23 +40,28 @@ def _changed(consents: ClientConsents, event: ConsentEvent) -> ClientConsents:
         case ConsentGranted():
             # A consent's new version takes the place of its old one.
             others = tuple(grant for grant in consents.grants if grant.consent.id != event.data.consent.id)
-            granted = replace(_held(event.data), attested=isinstance(event, ConsentAttested))
+            granted = replace(held_of(event.data), attested=isinstance(event, ConsentAttested))
             return replace(consents, grants=(*others, granted))
         case ConsentRefused():
-            return replace(consents, refusals=_with(consents.refusals, _held(event.data)))
+            return replace(consents, refusals=_with(consents.refusals, held_of(event.data)))
         case ConsentExcluded():
-            return replace(consents, exclusions=_with(consents.exclusions, _held(event.data)))
+            return replace(consents, exclusions=_with(consents.exclusions, held_of(event.data)))
         case ConsentRevoked():
-            in_error = isinstance(event, ConsentEnteredInError)
-            cut = HeldRevocation(order=event.data.order, revocation=event.data.revocation, in_error=in_error)
-            return replace(consents, revocations=_with(consents.revocations, cut))
+            return replace(consents, revocations=_with(consents.revocations, cut_of(event)))
         case ConsentExpired():
             return consents
         case ConsentRestated():
             return replace(event.data.consents, in_doubt=False)
 
 
-def _held(data: ConsentData) -> HeldConsent:
+def cut_of(event: ConsentRevoked) -> HeldRevocation:
+    """The revocation as the state keeps it."""
+    in_error = isinstance(event, ConsentEnteredInError)
+    return HeldRevocation(order=event.data.order, revocation=event.data.revocation, in_error=in_error)
+
+
+def held_of(data: ConsentData) -> HeldConsent:
+    """A grant, refusal or exclusion as the state keeps it; that a grant is attested is the event's to say."""
     return HeldConsent(order=data.order, recorder=data.publisher.organization, consent=data.consent)
 
 

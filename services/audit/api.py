@@ -52,7 +52,7 @@ async def _everybodys(
 ) -> Page[bodies.Decision]:
     pseudonyms: Pseudonyms = request.app.state.pseudonyms
     rows = (await session.scalars(page.window(store.of_everybody(wanted), col(Decision.number)))).all()
-    errors = await store.errors(session, [row.id for row in rows])
+    errors = await store.errors(session, [row.id for row in rows], None)
 
     def seen(row: Decision) -> bodies.Decision:
         return model.flagged(model.seen_by_auditor(row, pseudonyms(row.client_id)), errors[row.id])
@@ -64,7 +64,7 @@ async def _own(caller: Principal, session: AsyncSession, page: Paging, wanted: s
     organization = caller.own_organization()
     query = page.window(store.own(organization, wanted), col(Decision.number))
     rows = (await session.execute(query)).all()
-    errors = await store.errors(session, [row[0].id for row in rows])
+    errors = await store.errors(session, [row[0].id for row in rows], organization)
 
     def seen(row: Row[Decision, bool]) -> bodies.Decision:
         decision, knows = row
@@ -88,7 +88,7 @@ async def account_for_disclosures(
         if not rows and not await store.is_party(session, organization, client_id):
             raise Problem("not-found")
         deliveries = await store.deliveries(session, [row.id for row in rows])
-        errors = await store.errors(session, [row.id for row in rows])
+        errors = await store.errors(session, [row.id for row in rows], organization)
         in_error = await store.entered_in_error(session, organization, {row.referral_id for row in rows})
 
     def line(row: Decision) -> bodies.Disclosure:

@@ -82,12 +82,19 @@ _CONFIRM_ERRORS: Final = (
     " FROM jsonb_to_recordset(CAST(%(said)s AS jsonb)) AS said(partition int, source_offset bigint, at timestamptz)"
     " WHERE (e.partition, e.source_offset) = (said.partition, said.source_offset)"
 )
-# What was sent says on which consents; the decision on the log may have rested on others.
+# What was sent says on which consents; the decision on the log may have rested on others. A recipient reads it where it
+# was asked for its copy: of a consent's end, too, nobody hears but through the boundary.
 _ERRORS: Final = text(
-    "SELECT decision_id, relied.consent_id, min(e.at) FROM deliveries, unnest(consents) AS relied(consent_id)"
+    "SELECT decision_id, relied.consent_id, min(e.at)"
+    " FROM deliveries CROSS JOIN unnest(deliveries.consents) AS relied(consent_id)"
     " JOIN consents_in_error AS e ON e.consent_id = relied.consent_id AND e.at IS NOT NULL"
-    " WHERE decision_id = ANY(:ids) GROUP BY decision_id, relied.consent_id ORDER BY relied.consent_id"
-).bindparams(bindparam("ids", type_=ARRAY(TEXT)))
+    " JOIN decisions AS d ON d.id = decision_id"
+    " WHERE decision_id = ANY(:ids) AND (:reader IS NULL OR d.originator = :reader OR EXISTS"
+    "  (SELECT FROM decisions AS said WHERE said.recipient = :reader AND said.told_verdict IS NOT NULL"
+    "   AND (said.client_id, said.referral_id) = (d.client_id, d.referral_id)"
+    "   AND 'withdraw-copy' = ANY(said.obligations)))"
+    " GROUP BY decision_id, relied.consent_id ORDER BY relied.consent_id"
+).bindparams(bindparam("ids", type_=ARRAY(TEXT)), bindparam("reader", type_=TEXT))
 
 
 class Told(msgspec.Struct):
@@ -130,10 +137,13 @@ async def confirm_errors(session: AsyncSession, rows: Sequence[Row]) -> None:
         await (await driver(session)).execute(_CONFIRM_ERRORS, _said(rows))
 
 
-async def errors(session: AsyncSession, decision_ids: Collection[str]) -> dict[str, list[InError]]:
-    """Return, by decision, the consents under which something was sent and which were entered in error since."""
+async def errors(session: AsyncSession, decision_ids: Collection[str], reader: str | None) -> dict[str, list[InError]]:
+    """Return, by decision, the consents under which something was sent and which were entered in error since.
+
+    As far as this organization may know: its own, and what it was asked back; all of them where it is None.
+    """
     found: defaultdict[str, list[InError]] = defaultdict(list)
-    for decision_id, consent_id, at in await session.execute(_ERRORS, {"ids": list(decision_ids)}):
+    for decision_id, consent_id, at in await session.execute(_ERRORS, {"ids": list(decision_ids), "reader": reader}):
         found[decision_id].append(InError(consent=consent_id, at=at))
     return found
 

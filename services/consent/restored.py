@@ -11,11 +11,11 @@ import psycopg
 from pydantic import SecretStr
 
 from policy import canonical
+from policy.consents import cut_of, held_of
 from policy.murmur2 import partition_of
 from policy.parse import Refused, parse
-from schemas.events import ClientConsents, Consent, ConsentData, HeldConsent, HeldRevocation, Revocation, RevocationData
+from schemas.events import ClientConsents, Consent, ConsentData, Revocation, RevocationData
 from schemas.records import (
-    ConsentEnteredInError,
     ConsentExcluded,
     ConsentGranted,
     ConsentRefused,
@@ -170,23 +170,14 @@ async def _records(kafka: Kafka, lost: Lost) -> dict[str, _Records]:
 def _row(record: Record, event: Event, said: ClientConsents) -> dict[str, Any] | None:
     """The row of a record that narrows; one that the log's readers did not count, as it was forged, is in no state."""
     match event:
-        case ConsentRefused(data=data) if _held(data) in said.refusals:
+        case ConsentRefused(data=data) if held_of(data) in said.refusals:
             return _placed(record, data, data.consent) | {"decision": "refuse"}
-        case ConsentExcluded(data=data) if _held(data) in said.exclusions:
+        case ConsentExcluded(data=data) if held_of(data) in said.exclusions:
             return _placed(record, data, data.consent) | {"decision": "exclude"}
-        case ConsentRevoked(data=data) if _cut(event) in said.revocations:
+        case ConsentRevoked(data=data) if cut_of(event) in said.revocations:
             of = data.revocation.consent_id
             return _placed(record, data, data.revocation) | {"decision": None, "consent_id": of}
     return None
-
-
-def _held(data: ConsentData) -> HeldConsent:
-    return HeldConsent(order=data.order, recorder=data.publisher.organization, consent=data.consent)
-
-
-def _cut(event: ConsentRevoked) -> HeldRevocation:
-    in_error = isinstance(event, ConsentEnteredInError)
-    return HeldRevocation(order=event.data.order, revocation=event.data.revocation, in_error=in_error)
 
 
 def _placed(record: Record, data: ConsentData | RevocationData, content: Consent | Revocation) -> dict[str, Any]:
