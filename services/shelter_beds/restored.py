@@ -106,7 +106,7 @@ def _last_said(values: Iterable[bytes | None]) -> dict[str, said.Unit]:
 
 async def _versions(session: AsyncSession, wanted: dict[str, said.Unit]) -> dict[str, int]:
     rows = await session.execute(select(col(Unit.id), col(Unit.version)).where(col(Unit.id).in_(wanted)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 async def _unsaid(session: AsyncSession, sent: set[str]) -> Sequence[said.HoldEvents]:
