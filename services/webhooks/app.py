@@ -13,6 +13,7 @@ from services.kit.reader import DatabaseReader, answered_offset
 from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.service import create_service
+from services.kit.together import together
 from services.webhooks import api, arriving, restored, worker
 from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import HttpCustodian
@@ -75,9 +76,8 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
             sender = Sender(database, custodian, settlements, keys, relay, clock)
             await running.enter_async_context(relay.running())
             await running.enter_async_context(worker.sending(database, sender, lanes, decided, *notices.values()))
-            await running.enter_async_context(reader.running())
-            for topic, arrivals in notices.items():
-                await running.enter_async_context(_reader_of_notices(settings, topic, arrivals).running())
+            others = (_reader_of_notices(settings, topic, arrivals) for topic, arrivals in notices.items())
+            await running.enter_async_context(together(*(each.running() for each in (reader, *others))))
             yield
 
     app = create_service(

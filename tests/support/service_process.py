@@ -63,8 +63,10 @@ class ServiceProcess:
         await wait_until_async(self._ready, what=f"{self._name} to be ready", deadline=60)
 
     def kill(self) -> None:
-        """End it with -9; nothing if it has ended or never began."""
+        """End it with -9; nothing if it has ended, which is said with its log, or never began."""
         if self._process is not None:
+            if self._process.poll() not in {None, -signal.SIGKILL, -signal.SIGTERM}:
+                print(f"{self._name} had ended by itself, with {self._process.returncode}:\n{self.log.read_text()}")
             self._process.kill()
             self._process.wait(30)
 
