@@ -21,7 +21,7 @@ COMPOSE := .cache/docker-compose
 help:
 	@echo "make setup   everything that is needed, into .venv and .cache"
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
-	@echo "make test-long   what takes long: each API asked everything, bad days, restored backups"
+	@echo "make test-long   what takes long: whole stacks killed, bad days, restored backups, each API asked everything"
 	@echo "make test-extra   the tests in a browser, in Node and in containers; needs Chromium, Node, npm, Go, podman,"
 	@echo "                  runc and mmdebstrap on the machine"
 	@echo "make docs    the documentation as a site, into .cache/site"

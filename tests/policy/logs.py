@@ -87,7 +87,7 @@ _ENDS: list[tuple[str, Any]] = [
     ("suspend", "housing"),
     *(("leave", {"organization": one}) for one in _DISCLOSERS[:2]),
 ]
-_CONTROLS = st.one_of(
+CONTROLS = st.one_of(
     st.builds(lambda end: Step(end[0], end[1], {}), st.sampled_from(_ENDS)),
     _step("agreement", st.sampled_from([{"id": "sharing"}, {"id": "sharing", "parties": ["haven", "shelter"]}, _NEXT])),
     _step("organization", st.sampled_from([{"id": "county", "kind": "provider"}, {"id": "county"}])),
@@ -97,7 +97,7 @@ _CONTROLS = st.one_of(
     _step("restate_control", st.just({})),
 )
 _NOISE = _step("text", st.sampled_from(["", "no event", '{"type":"consent.revoked"}', '{"type":"referral.lost"}']))
-STEPS = st.one_of(GRANTS, GRANTS, NARROWINGS, _REFERRALS, _REFERRALS, _CONTROLS, _CONTROLS, _RESTATEMENTS, _NOISE)
+STEPS = st.one_of(GRANTS, GRANTS, NARROWINGS, _REFERRALS, _REFERRALS, CONTROLS, CONTROLS, _RESTATEMENTS, _NOISE)
 
 
 def records(steps: Sequence[Step]) -> list[Record]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policy.murmur2 import partition_of
 from tests.policy.case_files import Step
-from tests.policy.logs import DETERMINISTIC, GRANTS, PLAYERS, SEARCHING, STEPS, outputs, permitted, records
+from tests.policy.logs import CONTROLS, DETERMINISTIC, GRANTS, PLAYERS, SEARCHING, STEPS, outputs, permitted, records
 from tests.policy.mutants import Mutant, mutants
 from tests.policy.playing import Players
 from tests.policy.scribe import CLIENTS, beginning
@@ -89,6 +89,7 @@ BAD: list[Bad] = [
 
 SOME_STEPS = st.lists(STEPS, min_size=1, max_size=10)
 TWO_GRANTS = st.tuples(GRANTS, GRANTS).map(list)  # perhaps two versions of one consent
+A_GRANT_AND_CONTROLS = st.tuples(GRANTS, CONTROLS, CONTROLS).map(list)
 PLACES, SEEDS = st.integers(0, 9), st.integers(0, 2**32)
 
 
@@ -146,7 +147,7 @@ def _ever_more(suspect: Any, its: list[Record], honest: Any, others: list[Record
             a_late_copy,
             TWO_GRANTS,
         ),
-        ("control.apply: always `_changed(narrowed, event) if order >", a_late_copy, SOME_STEPS),
+        ("control.apply: always `_changed(narrowed, event) if order >", a_late_copy, A_GRANT_AND_CONTROLS),
         ("parse.check_signature: never `if not verifies", a_forged_grant, SOME_STEPS),
         ("parse.check_signature: never `if not verifies", a_forged_agreement, SOME_STEPS),
         ("step.Fold._take: never `if not self._placed(key)", a_misplaced_grant, SOME_STEPS),

@@ -177,6 +177,11 @@ class StackProcess:
         """Return all that `threshold up` has printed in this home."""
         return self.printed.read_text()
 
+    def assert_said(self, beginning: str) -> None:
+        """The last line is the sentence; before it there may be steps taken, but never a traceback."""
+        assert self.output().splitlines()[-1].startswith(f"threshold: {beginning}"), self.output()
+        assert "Traceback" not in self.output()
+
     def log(self, name: str) -> str:
         """Return the log of one part."""
         return (self.home / "logs" / f"{name}.log").read_text()
