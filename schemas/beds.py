@@ -35,6 +35,7 @@ class Unit(Closed, frozen=True):
     `maximum` is available + held + occupied + offline. The counts are absent where the unit does not show them, `open`
     too where it asks to be called. A confidential unit has neither project nor area, and its organization's name for
     its own. `version` counts what was said of the unit. `withdrawn`: it is no more; nothing further will be said of it.
+    `test`: it is a test organization's, and shown to tests alone.
     """
 
     unit_id: Identifier
@@ -79,6 +80,7 @@ class Unit(Closed, frozen=True):
     bring: tuple[Bring, ...] = ()
     maximum_hold_minutes: Count | None = None
     withdrawn: bool = False
+    test: bool = False
 
 
 class Hold(Closed, frozen=True):

@@ -152,12 +152,13 @@ async def read_project(
 async def list_confidential_projects(
     request: Request, caller: Annotated[str, service_only("shelter_beds")]
 ) -> bodies.ConfidentialProjects:
-    """Tell the shelter_beds service, which asks again and again, whose units nobody is to find."""
+    """Tell the shelter_beds service, which asks again and again, whose units nobody is to find, or tests alone."""
     del caller
     async with _database(request).transaction() as session:
         rows = await store.confidential_projects(session)
+        tests = await store.test_organizations(session)
     named = [bodies.ProjectName(organization=row.organization, project=row.id) for row in rows]
-    return bodies.ConfidentialProjects(projects=named)
+    return bodies.ConfidentialProjects(projects=named, test_organizations=tests)
 
 
 @router.get("/identifier-systems/{system_id}")

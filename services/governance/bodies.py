@@ -80,9 +80,13 @@ class ProjectName(Body):
 
 
 class ConfidentialProjects(Body):
-    """Every project whose place nobody is to find: it is confidential, or a victim service provider's."""
+    """Every project whose place nobody is to find: it is confidential, or a victim service provider's.
+
+    And every organization that is a test: what is its own, only tests are to find.
+    """
 
     projects: list[ProjectName]
+    test_organizations: list[str]
 
 
 class RegisteredProject(Body):
@@ -90,6 +94,7 @@ class RegisteredProject(Body):
 
     organization_name: str
     victim_service_provider: bool
+    test: bool
     project_type: int
     confidential: bool
 

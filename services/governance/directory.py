@@ -65,6 +65,7 @@ async def registered_project(session: AsyncSession, organization_id: str, projec
     return bodies.RegisteredProject(
         organization_name=organization.name,
         victim_service_provider=organization.victim_service_provider,
+        test=organization.test,
         project_type=project.project_type,
         confidential=project.confidential,
     )

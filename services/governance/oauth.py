@@ -108,6 +108,7 @@ async def _client(request: Request, client_id: str, client_secret: str) -> Princ
     database: Database = request.app.state.database
     async with database.transaction() as session:
         row = await store.credential(session, client_id)
-    if row is None or row.unconfirmed or not hmac.compare_digest(row.secret_hash, directory.hash_of(client_secret)):
-        return None
-    return Principal(row.client_id, row.organization, directory.scopes_of(row))
+        if row is None or row.unconfirmed or not hmac.compare_digest(row.secret_hash, directory.hash_of(client_secret)):
+            return None
+        organization = await store.organization(session, row.organization)
+    return Principal(row.client_id, row.organization, directory.scopes_of(row), organization.test)

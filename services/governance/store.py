@@ -96,6 +96,12 @@ async def confidential_projects(session: AsyncSession) -> list[Project]:
     return list(await session.scalars(rows.where(protected).order_by(col(Project.organization), col(Project.id))))
 
 
+async def test_organizations(session: AsyncSession) -> list[str]:
+    """Return the organizations that are tests, by id."""
+    rows = select(col(Organization.id)).where(col(Organization.test)).order_by(col(Organization.id))
+    return list(await session.scalars(rows))
+
+
 async def contacts(session: AsyncSession, organization_id: str) -> list[Contact]:
     """Return an organization's contacts by id."""
     rows = select(Contact).where(col(Contact.organization) == organization_id).order_by(col(Contact.id))

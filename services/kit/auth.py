@@ -53,11 +53,15 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """An authenticated API client. `organization` is None for the administrator's credential."""
+    """An authenticated API client. `organization` is None for the administrator's credential.
+
+    `test`: its organization is a test, which it is for ever.
+    """
 
     client_id: str
     organization: str | None
     scopes: frozenset[Scope]
+    test: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -84,6 +88,7 @@ class AccessClaims(Claims, frozen=True, kw_only=True, forbid_unknown_fields=True
     sub: str
     scope: str
     org: str | None = None
+    test: bool = False
 
 
 def issue_access_token(principal: Principal, key: Ed25519PrivateKey, now: float) -> str:
@@ -92,6 +97,7 @@ def issue_access_token(principal: Principal, key: Ed25519PrivateKey, now: float)
         sub=principal.client_id,
         org=principal.organization,
         scope=" ".join(sorted(principal.scopes)),
+        test=principal.test,
         iat=int(now),
         exp=int(now) + ACCESS_TOKEN_SECONDS,
         jti=random_id(),
@@ -107,7 +113,7 @@ def verify_access_token(token: str, key: Ed25519PublicKey, now: float) -> Princi
         scopes = frozenset(Scope(name) for name in claims.scope.split())
     except ValueError as error:
         raise RefusedTokenError("an unknown scope") from error
-    return Principal(claims.sub, claims.org, scopes)
+    return Principal(claims.sub, claims.org, scopes, claims.test)
 
 
 @lru_cache(maxsize=REMEMBERED_TOKENS)

@@ -156,6 +156,7 @@ class UnitView(Body):
     project: str
     project_type: ProjectType
     profile: UnitProfile
+    test: Annotated[bool, Field(description="A test organization's: to real ones there is no such unit")]
     withdrawn: bool
     version: int
     available: int

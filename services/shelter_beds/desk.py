@@ -19,16 +19,21 @@ from services.shelter_beds.tables import Bed, Change, Hold, Unit
 
 @dataclass(frozen=True)
 class Author:
-    """Who makes a change: an API client and the person behind it; nobody, where a unit changes by itself."""
+    """Who makes a change: an API client and the person behind it; nobody, where a unit changes by itself.
+
+    `kind` is which units there are for it, as `store.kind_of` has it.
+    """
 
     organization: str | None = None
     api_client: str | None = None
     actor: dict[str, str] | None = None
+    kind: bool | None = None
 
     @classmethod
     def of(cls, caller: Principal, actor: Actor | None) -> Self:
         """The author of a caller's change."""
-        return cls(caller.organization, caller.client_id, actor.model_dump() if actor else None)
+        person = actor.model_dump() if actor else None
+        return cls(caller.organization, caller.client_id, person, store.kind_of(caller))
 
 
 class Withdrawn(Problem):
@@ -52,8 +57,8 @@ class Desk:
 
     @classmethod
     async def open(cls, session: AsyncSession, unit_id: str, author: Author, *, waits: bool = True) -> Self:
-        """Lock a unit that is not withdrawn; Problem 404. `store.UnitBusy` for who does not wait."""
-        unit = await store.locked(session, unit_id, waits=waits)
+        """Lock a unit that there is for the author, not withdrawn; Problem 404. `store.UnitBusy` for who won't wait."""
+        unit = await store.locked(session, unit_id, author.kind, waits=waits)
         if unit.withdrawn:
             raise Withdrawn("not-found")
         beds = await store.beds(session, unit_id)

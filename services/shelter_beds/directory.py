@@ -1,4 +1,6 @@
-"""What governance says of projects: asked when a unit is registered, and again and again which are confidential."""
+"""What governance says of projects: asked when a unit is registered, and again and again which are kept apart."""
+
+from dataclasses import dataclass
 
 from schemas.codes import ProjectType
 from services.kit.bodies import Body
@@ -13,6 +15,7 @@ class RegisteredProject(Body):
     project_type: ProjectType
     confidential: bool
     victim_service_provider: bool
+    test: bool
 
 
 class ProjectName(Body):
@@ -23,9 +26,18 @@ class ProjectName(Body):
 
 
 class ConfidentialProjects(Body):
-    """Every project whose units nobody is to find."""
+    """Every project whose units nobody is to find, and every organization whose units tests alone are to find."""
 
     projects: list[ProjectName]
+    test_organizations: list[str]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Whose units are not for everybody: `confidential` is (organization, project) of each, `tests` organizations."""
+
+    confidential: frozenset[tuple[str, str]]
+    tests: frozenset[str]
 
 
 async def project(governance: ServiceClient, organization: str, project_id: str) -> RegisteredProject:
@@ -45,12 +57,13 @@ async def project_now(governance: ServiceClient, organization: str, project_id: 
         return None
 
 
-async def confidential_projects(governance: ServiceClient) -> set[tuple[str, str]]:
-    """Ask which projects are confidential or a victim service provider's: (organization, project) of each.
+async def apart(governance: ServiceClient) -> Apart:
+    """Ask which projects are confidential or a victim service provider's, and which organizations are tests.
 
     DependencyDown when governance does not answer.
     """
     answer = await governance.get("/confidential-projects")
     answer.require_success()
     found = ConfidentialProjects.model_validate(answer.json())
-    return {(each.organization, each.project) for each in found.projects}
+    confidential = frozenset((each.organization, each.project) for each in found.projects)
+    return Apart(confidential, frozenset(found.test_organizations))

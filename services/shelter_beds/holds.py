@@ -29,7 +29,7 @@ async def place(
     `store.UnitBusy` where somebody else has the unit's row, for who does not wait for it.
     """
     holder = caller.own_organization()
-    await _check_unlocked(session, body, holder)
+    await _check_unlocked(session, caller, body)
     desk = await Desk.open(session, body.unit_id, Author.of(caller, body.actor), waits=waits)
     live = await store.live_holds(session, body.unit_id)
     _check_policy(desk.profile, body, sum(hold.holder == holder for hold in live))
@@ -166,12 +166,12 @@ def view(hold: Hold, organization: str | None) -> bodies.HoldView:
     return bodies.HoldView(**shown)
 
 
-async def _check_unlocked(session: AsyncSession, body: bodies.NewHold, holder: str) -> None:
+async def _check_unlocked(session: AsyncSession, caller: Principal, body: bodies.NewHold) -> None:
     """Refuse what can be refused without waiting for those who may be taking the last bed.
 
     First by what does not depend on beds: a refusal for want of one must not tell more than a hold would.
     """
-    seen = await store.glance(session, body.unit_id, holder)
+    seen = await store.glance(session, caller, body.unit_id)
     profile = UnitProfile.model_validate(seen.profile)
     _check_policy(profile, body, seen.open_holds)
     if seen.takeable < profile.must_be_free(body.beds):

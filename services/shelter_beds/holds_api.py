@@ -44,7 +44,7 @@ async def list_holds(
     code = heard(door_code) if door_code is not None else None
     if door_code is not None and code is None:
         raise Problem("invalid-parameter", "must be a door code, such as BLUE-42", field="door_code")
-    query = store.holds(organization, unit_id, state, code)
+    query = store.holds(caller, unit_id, state, code)
     async with _database(request).transaction() as session:
         rows = (await session.scalars(page.window(query, col(Hold.id)))).all()
     return page.page(rows, lambda row: row.id, lambda row: holds.view(row, organization))
@@ -55,8 +55,8 @@ async def read_hold(hold_id: str, request: Request, caller: Either) -> bodies.Ho
     """Show a hold to its holder and its shelter."""
     async with _database(request).transaction() as session:
         hold = await store.hold(session, hold_id)
-        if hold.holder != caller.own_organization():
-            await store.unit_at_the_desk(session, caller, hold.unit_id)
+        is_own = hold.holder == caller.own_organization()
+        await (store.unit if is_own else store.unit_at_the_desk)(session, caller, hold.unit_id)
         return holds.view(hold, caller.organization)
 
 

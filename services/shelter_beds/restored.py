@@ -125,7 +125,7 @@ async def _unsaid(session: AsyncSession, sent: set[str]) -> Sequence[said.HoldEv
 
 async def _adopt(session: AsyncSession, public: said.Unit) -> None:
     """Let a unit be what was last said of it in public: above all as hidden, or as gone."""
-    unit = await store.locked(session, public.unit_id)
+    unit = await store.locked(session, public.unit_id, None)
     profile = UnitProfile.model_validate(unit.profile)
     if public.confidential:
         kept = {name: getattr(public, name) for name in ("phone", "shown", "hold_policy")}
@@ -136,6 +136,7 @@ async def _adopt(session: AsyncSession, public: said.Unit) -> None:
         described["max_minutes"] = public.maximum_hold_minutes
     unit.profile = UnitProfile.model_validate(described).model_dump(mode="json")
     unit.version, unit.withdrawn, unit.said = public.version, public.withdrawn, None
+    unit.test = unit.test or public.test
     now = await database.now(session)
     unit.last_reset_at = now  # the hours that struck since the backup are in what was said
     if public.reported_at is not None:
@@ -145,7 +146,7 @@ async def _adopt(session: AsyncSession, public: said.Unit) -> None:
 
 async def _say_again(session: AsyncSession, unit_id: str, public: said.Unit | None) -> None:
     """Say of a unit what its tables have now, with no more free beds than were said before."""
-    unit = await store.unit(session, unit_id)
+    unit = await store.locked(session, unit_id, None)
     if unit.withdrawn:
         return
     unit.said = None

@@ -66,6 +66,7 @@ def public(unit: Unit, profile: UnitProfile, counts: Counts, now: datetime) -> s
         "maximum_hold_minutes": None if profile.hold_policy == "none" else profile.max_minutes,
         "time_zone": profile.time_zone,
         "withdrawn": unit.withdrawn,
+        "test": unit.test,
         "version": unit.version,
         "updated_at": rfc3339(unit.updated_at),
         **described,

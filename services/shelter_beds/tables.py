@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Text
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, false
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -23,6 +23,7 @@ class Table(SQLModel, registry=registry(metadata=METADATA)):
 class Unit(Table, table=True):
     """A unit; the row under whose lock its beds and holds change, so that its counts have one order.
 
+    `test`: a test organization's. To callers of the other kind there is no such unit.
     `profile` is what its shelter says of it (`UnitProfile`). `reported_at` is when the shelter last said how
     many beds there are; from `census_as_of` on a count says something new, from `last_reset_at` on its hour counts.
     `said` is what was last put on the log of it, without `version` and `updated_at`, which count
@@ -36,6 +37,7 @@ class Unit(Table, table=True):
     organization_name: str = Field(sa_type=Text)
     project: str = Field(sa_type=Text)
     project_type: int
+    test: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     profile: dict[str, Any] = Field(sa_type=JSONB)
     withdrawn: bool = False
     version: int = 0

@@ -36,6 +36,7 @@ async def add(
         organization_name=project.organization_name,
         project=body.project,
         project_type=project.project_type,
+        test=project.test,
         profile=profile.model_dump(mode="json"),
         updated_at=now,
         last_reset_at=now,
@@ -147,6 +148,15 @@ async def hide(session: AsyncSession, unit_id: str) -> None:
     await desk.close()
 
 
+async def be_a_test(session: AsyncSession, unit_id: str) -> None:
+    """Let a unit that was taken for real be a test organization's, for ever: nobody else is shown it from now on."""
+    desk = await Desk.open(session, unit_id, Author())
+    if not desk.unit.test:  # another process may have done it
+        desk.unit.test = True
+        desk.note("changed", test=True)
+    await desk.close()
+
+
 def view(unit: Unit, beds: list[Bed]) -> bodies.UnitView:
     """Show a unit to whoever acts at its desk."""
     return bodies.UnitView(
@@ -174,6 +184,7 @@ _SHOWN: Final = {
     "organization_name",
     "project",
     "project_type",
+    "test",
     "withdrawn",
     "version",
     "reported_at",

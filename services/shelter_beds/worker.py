@@ -19,9 +19,8 @@ from services.kit.reader import DatabaseReader
 from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
-from services.shelter_beds import holds, restored, store, units
+from services.shelter_beds import hiding, holds, restored, store, units
 from services.shelter_beds.desk import Withdrawn
-from services.shelter_beds.hiding import keep_hiding
 from services.shelter_beds.model import EndReason
 
 TOPIC: Final = "client-events"
@@ -78,7 +77,9 @@ async def working(
         await running.enter_async_context(relay.running())
         await running.enter_async_context(reader.running())
         await running.enter_async_context(beside(_sweep(database_of_ours)))
-        await running.enter_async_context(beside(keep_hiding(database_of_ours, governance)))
+        with suppress(*hiding.AWAY):  # once before anybody is shown anything: units may be from before they knew `test`
+            await hiding.hide(database_of_ours, governance)
+        await running.enter_async_context(beside(hiding.keep_hiding(database_of_ours, governance)))
         yield
 
 

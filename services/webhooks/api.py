@@ -44,6 +44,7 @@ async def create_endpoint(
             session,
             id_=id_,
             organization=organization,
+            test=caller.test,
             url=body.url,
             types=body.types,
             description=body.description,
@@ -66,7 +67,7 @@ async def list_endpoints(caller: Manager, page: PageRequest, using: Using) -> Pa
 async def read_endpoint(endpoint_id: str, caller: Manager, using: Using) -> bodies.Endpoint:
     """Show an endpoint."""
     async with using.database.transaction() as session:
-        return _view(await endpoints.of(session, caller.own_organization(), endpoint_id))
+        return _view(await endpoints.of(session, caller, endpoint_id))
 
 
 @router.patch("/endpoints/{endpoint_id}", tags=["endpoints"])
@@ -81,7 +82,7 @@ async def change_endpoint(
     if "enabled" in changes:
         changes |= {"disabled_reason": None, "held_until": None}
     async with using.database.transaction() as session:
-        row = await endpoints.of(session, caller.own_organization(), endpoint_id, lock=True)
+        row = await endpoints.of(session, caller, endpoint_id, lock=True)
         for name, value in changes.items():
             setattr(row, name, value)
         await store.notify(session, row.id)
@@ -92,14 +93,14 @@ async def change_endpoint(
 async def delete_endpoint(endpoint_id: str, caller: Manager, using: Using) -> None:
     """Delete an endpoint and its secret; what is still to be sent to it is not."""
     async with using.database.transaction() as session:
-        await endpoints.delete(session, await endpoints.of(session, caller.own_organization(), endpoint_id, lock=True))
+        await endpoints.delete(session, await endpoints.of(session, caller, endpoint_id, lock=True))
 
 
 @router.post("/endpoints/{endpoint_id}/test", tags=["endpoints"])
 async def test_endpoint(endpoint_id: str, caller: Manager, using: Using) -> bodies.TestResult:
     """Send the endpoint a signed request of type `endpoint.test`, and say what came of it."""
     async with using.database.transaction() as session:
-        row = await endpoints.of(session, caller.own_organization(), endpoint_id)
+        row = await endpoints.of(session, caller, endpoint_id)
     return await using.pinger.ping(row)
 
 
@@ -108,7 +109,7 @@ async def list_deliveries(endpoint_id: str, caller: Manager, page: PageRequest, 
     """List what was sent, or tried, to an endpoint, newest first."""
     before = None if page.after is None else using.cursors.read(endpoint_id, page.after)
     async with using.database.transaction() as session:
-        await endpoints.of(session, caller.own_organization(), endpoint_id)
+        await endpoints.of(session, caller, endpoint_id)
         rows = await deliveries.of_endpoint(session, endpoint_id, before, page.limit + 1)
     return _page(endpoint_id, rows, page.limit, using)
 

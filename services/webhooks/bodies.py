@@ -30,7 +30,8 @@ class NewEndpoint(Body):
     """An endpoint to register: an https URL, and the types of event that it wants.
 
     `*` is all that is told to its organization. `unit.availability` is told to nobody in particular: it is to be named,
-    by a credential with the scope beds:read, best for an endpoint of its own, since each change of each unit is sent.
+    by a credential with the scope beds:read, best for an endpoint of its own, since each change of each unit is sent. A
+    test organization is told of tests' units, everybody else of real ones.
     """
 
     url: Url

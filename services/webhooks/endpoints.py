@@ -6,6 +6,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from services.kit.auth import Principal
 from services.kit.database import now
 from services.kit.pages import Paging
 from services.kit.problems import Problem
@@ -18,6 +19,7 @@ async def add(
     *,
     id_: str,
     organization: str,
+    test: bool,
     url: str,
     types: list[str],
     description: str | None,
@@ -27,6 +29,7 @@ async def add(
     values = {
         "id": id_,
         "organization": organization,
+        "test": test,
         "url": url,
         "types": types,
         "description": description,
@@ -38,11 +41,15 @@ async def add(
     return (await session.scalars(insert(Endpoint).values(values).returning(Endpoint))).one()
 
 
-async def of(session: AsyncSession, organization: str, endpoint_id: str, *, lock: bool = False) -> Endpoint:
-    """Return an organization's endpoint, locked for a change if asked; Problem 404 for others' and deleted ones."""
+async def of(session: AsyncSession, caller: Principal, endpoint_id: str, *, lock: bool = False) -> Endpoint:
+    """Return a caller's endpoint, locked for a change if asked; Problem 404 for others' and deleted ones.
+
+    One from before endpoints knew whether they are a test's learns it here.
+    """
     found = await session.get(Endpoint, endpoint_id, with_for_update=lock or None)
-    if found is None or found.organization != organization or found.deleted_at is not None:
+    if found is None or found.organization != caller.own_organization() or found.deleted_at is not None:
         raise Problem("not-found")
+    found.test = found.test or caller.test
     return found
 
 

@@ -20,7 +20,7 @@ KEPT_FOR: Final = timedelta(days=30)
 FORGOTTEN_AT_ONCE: Final = 500
 
 _ENDPOINTS: Final = (
-    "SELECT id, organization, types FROM endpoints WHERE enabled AND deleted_at IS NULL"
+    "SELECT id, organization, types, test FROM endpoints WHERE enabled AND deleted_at IS NULL"
     " AND (organization = ANY(CAST(%(organizations)s AS text[])) OR %(public)s AND %(availability)s = ANY(types))"
 )
 _ADD_NOTICES: Final = (
@@ -68,7 +68,7 @@ async def add(connection: AsyncConnection, notices: Sequence[Notice], id_key: by
     told = {
         notice: ids
         for notice in notices
-        if (ids := [id_ for id_, organization, types in endpoints if notice.is_for(organization, types)])
+        if (ids := [id_ for id_, whose, types, test in endpoints if notice.is_for(whose, types, test=test)])
     }
     if not told:
         return set()

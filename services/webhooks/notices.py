@@ -1,9 +1,10 @@
 """What is told without a decision: of beds, and to a consent's recorder of its end. Nothing crosses, so no release.
 
 A unit's public numbers are for whoever asked for them by name: they are addressed to nobody, and `*` stands for all
-that is. A step of a hold is told to the hold's two organizations, once, whatever the number of its beds: each bed's
-record names them all, and no step happens twice to one hold, so the first record that comes is the message. A request,
-which has no bed, has one record for each step. That a consent ends is told to the organization that recorded it. Pure.
+that is. Of a test organization's unit tests alone are told, and of no other. A step of a hold is told to the hold's two
+organizations, once, whatever the number of its beds: each bed's record names them all, and no step happens twice to one
+hold, so the first record that comes is the message. A request, which has no bed, has one record for each step. That a
+consent ends is told to the organization that recorded it. Pure.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ class Written(msgspec.Struct, frozen=True):
 class Notice(msgspec.Struct, frozen=True):
     """What there is to tell, and whom: the `organizations`; None is whoever asked for it by name.
 
-    `id` is the same whenever the same is told again. Of a unit, a higher `version` takes the place of a lower one.
+    `id` is the same whenever the same is told again. Of a unit, a higher `version` takes the place of a lower one, and
+    `test` says whether it is a test organization's.
     """
 
     id: str
@@ -45,10 +47,12 @@ class Notice(msgspec.Struct, frozen=True):
     organizations: tuple[str, ...] | None = None
     unit_id: str | None = None
     version: int | None = None
+    test: bool = False
 
-    def is_for(self, organization: str, types: Sequence[str]) -> bool:
-        """Tell whether an endpoint of an organization, with this filter, is told."""
-        return wanted(types, self.written.type) and (self.organizations is None or organization in self.organizations)
+    def is_for(self, organization: str, types: Sequence[str], *, test: bool) -> bool:
+        """Tell whether an endpoint of an organization, a test or not, with this filter, is told."""
+        concerned = test == self.test if self.organizations is None else organization in self.organizations
+        return concerned and wanted(types, self.written.type)
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -79,7 +83,8 @@ def _notice(event: Event) -> Notice:
         return Notice(event.id, _written(kind, event.time, told), (event.data.recorder,))
     if isinstance(event, beds.UnitAvailability):
         unit = event.data
-        return Notice(event.id, _written(kind, event.time, unit), unit_id=unit.unit_id, version=unit.version)
+        written = _written(kind, event.time, unit)
+        return Notice(event.id, written, unit_id=unit.unit_id, version=unit.version, test=unit.test)
     hold = event.data
     told = {name: value for name in _OF_A_HOLD if (value := getattr(hold, name)) is not None}
     if hold.bed_ids and not hold.discreet:

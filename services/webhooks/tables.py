@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Text, UniqueConstraint, false
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -17,13 +17,17 @@ class Table(SQLModel, registry=registry(metadata=METADATA)):
 
 
 class Endpoint(Table, table=True):
-    """Where an organization wants to be told; `secret` is encrypted. A deleted one stays, for what was sent to it."""
+    """Where an organization wants to be told; `secret` is encrypted. A deleted one stays, for what was sent to it.
+
+    `test`: the organization is a test, as its credential says.
+    """
 
     __tablename__ = "endpoints"
 
     number: int = Field(sa_type=BigInteger, unique=True)
     id: str = Field(primary_key=True, sa_type=Text)
     organization: str = Field(sa_type=Text)
+    test: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     url: str = Field(sa_type=Text)
     types: list[str] = Field(sa_type=ARRAY(Text))
     description: str | None = Field(default=None, sa_type=Text)

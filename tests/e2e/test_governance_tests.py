@@ -1,10 +1,17 @@
-"""Test organizations on a whole stack: they share no agreement and no client index with real ones, and stay tests."""
+"""Test organizations on a whole stack: they share no agreement, client index or bed with real ones, and stay tests."""
 
+from typing import Any
+
+import httpx
 import pytest
 
 from services.kit import keys
+from services.shelter_beds.interop import hsds
 from tests.e2e.test_governance_agreements import agreement
+from tests.support.canary import Canaries
+from tests.support.feed import listening
 from tests.support.governance import Caller, is_problem, member, organization
+from tests.support.kinds import dashed
 from tests.support.stack import StackProcess
 from tests.support.tables import direct
 
@@ -49,3 +56,59 @@ def test_an_organization_stays_what_it_was_registered_as(admin: Caller, is_test:
         is_problem(change, 422, "invalid-body", "test")
     shown = admin.get(f"/organizations/{made}").json()
     assert (shown["test"], shown["name"]) == (is_test, "An organization")
+
+
+HOUSE, STREET = "Canary Trial House 4712", "Canary Trial Street 4713"
+LISTS = (
+    "/units?limit=200", "/holds?limit=200", "/availability?limit=200", "/availability.csv",
+    "/hsds/service_capacities?per_page=200", "/hsds/services?per_page=200", "/hsds/organizations?per_page=200",
+    "/fhir/Location?_count=200", "/fhir/HealthcareService?_count=200",
+)  # fmt: skip
+
+
+@pytest.mark.asyncio(loop_scope="package")
+async def test_a_tests_unit_stands_nowhere_that_a_real_organization_looks(
+    running_stack: StackProcess, admin: Caller
+) -> None:
+    beds = running_stack.services["shelter_beds"]
+    (shelter, at_its_desk), (_, trial) = (member(running_stack, admin, test=True) for _ in range(2))
+    (real_shelter, at_a_real_desk), (_, real) = (member(running_stack, admin) for _ in range(2))
+    unit = _unit(beds, at_its_desk, shelter, name=HOUSE, area=STREET)
+    bed = _unit(beds, at_a_real_desk, real_shelter, name="Real House", area="Elm")
+    uuid = dashed(unit)
+    canaries = Canaries([HOUSE, STREET, unit, uuid, shelter, hsds.organization_id(shelter)])
+    async with (
+        listening(beds, _bearer(real)) as real_ears,
+        listening(beds, _bearer(trial)) as trial_ears,
+    ):
+        await trial_ears.knows(unit, area=STREET, test=True)
+        await real_ears.knows(bed)
+        answers = [("feed", str(real_ears.events).encode())]
+    for path in (*LISTS, f"/hsds/services/{uuid}", f"/fhir/Location/{unit}", f"/fhir/HealthcareService/{unit}"):
+        answer = real.http.get(f"{beds}{path}")
+        answers.append((path, answer.content if answer.status_code == 200 else b""))
+        assert (answer.status_code == 404) == (uuid in path or unit in path), path
+        assert path in LISTS[:2] or canaries.found(trial.http.get(f"{beds}{path}").content), path
+    assert list(canaries.search(answers)) == []
+    for each, theirs in ((real, unit), (trial, bed)):
+        refused, unknown = (_hold(beds, each, unit_id) for unit_id in (theirs, keys.random_id()))
+        is_problem(refused, 404, "not-found")
+        assert refused.json() == unknown.json()
+    assert [_hold(beds, *each).status_code for each in ((real, bed), (trial, unit))] == [201, 201]
+
+
+def _unit(beds: str, caller: Caller, organization_id: str, **said: Any) -> str:
+    project = {"id": "beds", "name": "Beds", "project_type": 1, "part2_program": False, "hmis_participation": "none"}
+    assert caller.post(f"/organizations/{organization_id}/projects", project).status_code == 201
+    usual = {"project": "beds", "household_type": "without_children", "beds": 3}
+    made = caller.http.post(f"{beds}/units", json=usual | said)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def _hold(beds: str, caller: Caller, unit_id: str) -> httpx.Response:
+    return caller.http.post(f"{beds}/holds", json={"unit_id": unit_id, "minutes": 5})
+
+
+def _bearer(caller: Caller) -> dict[str, str]:
+    return {"Authorization": str(caller.http.headers["authorization"])}

@@ -126,7 +126,7 @@ async def test_while_governance_is_away_nothing_changes_and_it_is_said_once(shel
             await wait_until_async(lambda: asked.times > before + 5, what="to be asked on")
         await client.close()
     warned = [line for line in map(json.loads, printed.getvalue().splitlines()) if line["level"] == "warning"]
-    assert [line["event"] for line in warned] == ["nobody can say which projects have become confidential"] * 2
+    assert [line["event"] for line in warned] == ["nobody can say which units are not for everybody"] * 2
     assert (await shelter.get(SHELTER, f"/units/{unit}")).json()["profile"]["confidential"]
 
 

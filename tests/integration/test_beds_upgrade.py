@@ -1,11 +1,22 @@
-"""An upgrade of shelter_beds keeps what its tables hold, but for the beds that requests had taken."""
+"""An upgrade of shelter_beds keeps what its tables hold, but for the beds that requests had taken.
 
+And what nobody said before, it asks: which units are tests'.
+"""
+
+import pytest
 from alembic import command
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
 from services.kit.database import CONNECT_ARGUMENTS, _configuration
+from services.shelter_beds.feed.filters import EVERYTHING_OF
+from services.shelter_beds.feed.view import Availability
 from tests.conftest import Databases
+from tests.support.governance import is_problem
+from tests.support.kinds import TRIAL
+from tests.support.shelter import OUTREACH, Shelter, opened
+from tests.support.tables import direct
+from tests.support.waiting import wait_until_async
 
 BEFORE = """
 INSERT INTO units (id, organization, organization_name, project, project_type, profile, withdrawn, version, updated_at,
@@ -39,3 +50,35 @@ def test_a_request_has_no_bed_afterwards_and_a_hidden_unit_s_hold_tells_none(pos
         query = "SELECT id FROM beds WHERE status = 'held' ORDER BY id"
         assert connection.execute(text(query)).scalars().all() == ["counts placed", "yes_no placed"]
     engine.dispose()
+
+
+BEFORE_TESTS = "ALTER TABLE units DROP COLUMN test; UPDATE alembic_version SET version_num = '0003'"
+
+
+@pytest.mark.asyncio
+async def test_a_tests_unit_from_before_is_one_before_anybody_is_shown_anything(postgres: Databases) -> None:
+    async with opened(postgres.create_database("shelter_beds")) as shelter:
+        async with shelter.serving():
+            trial, real = await shelter.unit(3, TRIAL), await shelter.unit(3)
+            assert {trial, real} == await _shown(shelter, OUTREACH)
+            await shelter.all_said()
+        with direct(shelter.settings.database_url) as connection:
+            connection.execute(BEFORE_TESTS)
+        shelter.community.tests.add(TRIAL)
+        async with shelter.serving():
+            assert await _shown(shelter, OUTREACH) == {real}
+            assert await _shown(shelter, TRIAL) == {trial}
+            refused = await shelter.post(OUTREACH, "/holds", {"unit_id": trial, "minutes": 30})
+            is_problem(refused, 404, "not-found")
+            assert [each.test for each in await shelter.said_of(trial)] == [False, True]
+            view: Availability = shelter.app.state.availability
+            await wait_until_async(lambda: view.get(trial, EVERYTHING_OF[True]), what="the feed to know it too")
+            assert view.get(trial) is None
+            [_, changed] = (await shelter.get(TRIAL, f"/units/{trial}/changes")).json()["items"]
+            assert (changed["what"], changed["organization"], changed["details"]) == ("changed", None, {"test": True})
+        async with shelter.serving():
+            assert [len(await shelter.said_of(unit)) for unit in (trial, real)] == [2, 1], "once, and no real one"
+
+
+async def _shown(shelter: Shelter, organization: str) -> set[str]:
+    return {each["unit_id"] for each in (await shelter.get(organization, "/availability")).json()["items"]}

@@ -12,6 +12,7 @@ from services.shelter_beds.saying import HOLDS
 from tests.conftest import Databases
 from tests.support import backups
 from tests.support.bed_holders import double_holders
+from tests.support.kinds import TRIAL
 from tests.support.shelter import OTHER, OUTREACH, SHELTER, Shelter, opened
 
 
@@ -87,3 +88,24 @@ async def test_yesterdays_beds_take_back_from_the_log_who_has_which_and_what_is_
         assert all(each.confidential for each in (await shelter.said_of(hidden))[-2:])
     async with shelter.serving():
         assert await shelter.counts(unit) == (0, 1, 2, 0)
+
+
+async def test_a_backup_from_before_units_knew_it_takes_back_from_the_log_which_are_tests(
+    shelter: Shelter, tmp_path: Path
+) -> None:
+    async with shelter.serving():
+        unit, real = await shelter.unit(3, TRIAL), await shelter.unit(3)
+        await shelter.all_said()
+        backup = backups.save(shelter.settings.database_url, tmp_path / "yesterday")
+    shelter.community.tests.add(TRIAL)
+    async with shelter.serving():
+        lost = await shelter.unit(2, TRIAL)
+        await shelter.all_said()
+    backups.restore(shelter.settings.database_url, backup)
+    shelter.community.tests.clear()  # so that nobody says it but the log
+    print(await restored.declared(shelter.bootstrap, shelter.settings.database_url))
+    async with shelter.serving():
+        assert dict(shelter.sql("SELECT id, test FROM units")) == {unit: True, real: False}
+        assert [each.test for each in await shelter.said_of(unit)] == [False, True, True]
+        assert [(each.test, each.withdrawn) for each in await shelter.said_of(lost)] == [(True, False), (True, True)]
+        assert {each["unit_id"] for each in (await shelter.get(OUTREACH, "/availability")).json()["items"]} == {real}

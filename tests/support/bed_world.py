@@ -27,6 +27,7 @@ _PROJECT = RegisteredProject(
     project_type=ProjectType.EMERGENCY_SHELTER_ENTRY_EXIT,
     confidential=False,
     victim_service_provider=False,
+    test=False,
 )
 
 

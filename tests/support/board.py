@@ -18,6 +18,7 @@ from services.kit.clients import DelegatedClient
 from services.kit.problems import Problem
 from services.kit.service import create_service
 from services.kit.streaming import Connection, StreamingServer
+from services.shelter_beds.feed.filters import EVERYTHING_OF
 from services.shelter_beds.feed.view import Availability
 from tests.support.callers import Community
 from tests.support.shelter import Shelter, opened
@@ -63,11 +64,17 @@ class Others:
         return time.time() + self.ahead
 
     def credential(
-        self, organization: str | None, scopes: frozenset[Scope] = EVERYTHING, name: str = "laptop"
+        self,
+        organization: str | None,
+        scopes: frozenset[Scope] = EVERYTHING,
+        name: str = "laptop",
+        *,
+        test: bool = False,
     ) -> dict[str, str]:
         """Make a credential, as what the sign-in form takes."""
-        client_id, secret = f"{organization}-{name}", f"secret-of-{organization}-{name}"
-        self.secrets[client_id, secret] = Principal(client_id, organization, scopes)
+        client_id = f"{organization}-{name}{'-of-a-test' if test else ''}"
+        secret = f"secret-of-{client_id}"
+        self.secrets[client_id, secret] = Principal(client_id, organization, scopes, test)
         return {"client_id": client_id, "client_secret": secret}
 
     def clients(self, shelter: Shelter) -> dict[str, DelegatedClient]:
@@ -159,10 +166,12 @@ class Board:
     others: Others
 
     @asynccontextmanager
-    async def visitor(self, organization: str, scopes: frozenset[Scope] = EVERYTHING) -> AsyncIterator["Browser"]:
+    async def visitor(
+        self, organization: str, scopes: frozenset[Scope] = EVERYTHING, *, test: bool = False
+    ) -> AsyncIterator["Browser"]:
         """A browser that has signed in."""
         async with self.browser() as browser:
-            answer = await browser.sign_in(self.others.credential(organization, scopes))
+            answer = await browser.sign_in(self.others.credential(organization, scopes, test=test))
             assert answer.status_code == 303, answer.text
             yield browser
 
@@ -178,7 +187,8 @@ class Board:
         async def read() -> bool:
             said = dict(self.shelter.sql("SELECT id, version FROM units WHERE NOT withdrawn"))
             view: Availability = self.shelter.app.state.availability
-            return view.read_to_end_at is not None and said == {unit.unit_id: unit.version for unit in view.units()}
+            known = [unit for everything in EVERYTHING_OF.values() for unit in view.units(everything)]
+            return view.read_to_end_at is not None and said == {unit.unit_id: unit.version for unit in known}
 
         await wait_until_async(read, what="the service to read what it said")
 

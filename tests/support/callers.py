@@ -23,11 +23,12 @@ def _generated() -> dict[str, Ed25519PrivateKey]:
 
 @dataclass
 class Community:
-    """The services' assertion keys and a clock that stands still until a test moves it."""
+    """The services' assertion keys, a clock that stands still until it is moved, and which organizations are tests."""
 
     private_keys: dict[str, Ed25519PrivateKey] = field(default_factory=_generated)
     root_key: Ed25519PrivateKey = field(default_factory=keys.generate)
     now: float = NOW
+    tests: set[str] = field(default_factory=set)
 
     @property
     def public_keys(self) -> dict[str, Ed25519PublicKey]:
@@ -49,9 +50,20 @@ class Community:
             "root_fingerprint": keys.fingerprint(self.root_key.public_key()),
         }
 
-    def token(self, organization: str | None, scopes: Iterable[Scope], client_id: str = "a-client") -> str:
-        """An access token of governance; organization None and scope admin is the administrator's."""
-        principal = Principal(client_id, organization, frozenset(scopes))
+    def token(
+        self,
+        organization: str | None,
+        scopes: Iterable[Scope],
+        client_id: str = "a-client",
+        *,
+        test: bool | None = None,
+    ) -> str:
+        """An access token of governance; organization None and scope admin is the administrator's.
+
+        `test` is what it says of the organization, instead of what is true.
+        """
+        is_test = organization in self.tests if test is None else test
+        principal = Principal(client_id, organization, frozenset(scopes), is_test)
         return issue_access_token(principal, self.private_keys["governance"], self.now)
 
 

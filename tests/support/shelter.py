@@ -36,6 +36,7 @@ PROJECT = {
     "project_type": 0,
     "confidential": False,
     "victim_service_provider": False,
+    "test": False,
 }
 BEYOND_ANY_OFFSET = 2**40
 _AVAILABILITY = msgspec.json.Decoder(UnitAvailability)
@@ -62,7 +63,8 @@ class Shelter:
 
     def composed(self, rhythm: Rhythm | None = None) -> FastAPI:
         """Make the application: each is one process's."""
-        governance = create_service(self.community.settings("governance"), routers=[projects(self.confidential)])
+        router = projects(self.confidential, self.community.tests)
+        governance = create_service(self.community.settings("governance"), routers=[router])
         transport = httpx.ASGITransport(app=governance)
         client = ServiceClient(self.settings, "governance", transport=transport)
         return compose(self.settings, client, rhythm, self.delegated, self.clock)
@@ -203,17 +205,18 @@ async def opened(database_url: str) -> AsyncIterator[Shelter]:
         yield Shelter(broker.bootstrap, settings, community, broker)
 
 
-def projects(confidential: Collection[tuple[str, str]] = ()) -> APIRouter:
+def projects(confidential: Collection[tuple[str, str]] = (), tests: Collection[str] = ()) -> APIRouter:
     router = APIRouter(dependencies=[service_only("shelter_beds")])
 
     @router.get("/organizations/{organization_id}/projects/{project_id}")
     async def project(organization_id: str, project_id: str) -> dict[str, Any]:
         if project_id == "no-such-project":
             raise Problem("not-found")
-        return PROJECT | {"victim_service_provider": organization_id == SAFE_HOUSE}
+        return PROJECT | {"victim_service_provider": organization_id == SAFE_HOUSE, "test": organization_id in tests}
 
     @router.get("/confidential-projects")
     async def confidential_projects() -> dict[str, Any]:
-        return {"projects": [{"organization": each, "project": project} for each, project in confidential]}
+        named = [{"organization": each, "project": project} for each, project in confidential]
+        return {"projects": named, "test_organizations": sorted(tests)}
 
     return router

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import httpx
@@ -50,6 +51,13 @@ def test_a_token_gives_back_whom_it_was_issued_to() -> None:
     token = issue_access_token(PRINCIPAL, KEY, NOW)
     assert verify_access_token(token, KEY.public_key(), NOW) == PRINCIPAL
     assert verify_access_token(token, KEY.public_key(), NOW + ACCESS_TOKEN_SECONDS - 1) == PRINCIPAL
+
+
+def test_a_tests_token_says_so_and_another_ones_is_as_it_ever_was() -> None:
+    trial = replace(PRINCIPAL, test=True)
+    assert verify_access_token(issue_access_token(trial, KEY, NOW), KEY.public_key(), NOW) == trial
+    claims = base64url.decode(issue_access_token(PRINCIPAL, KEY, NOW).split(".")[1])
+    assert b"test" not in claims, "a service from before takes it too"
 
 
 def test_the_administrator_belongs_to_no_organization() -> None:

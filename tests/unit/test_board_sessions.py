@@ -55,6 +55,14 @@ def test_verifying_again_makes_no_session_longer() -> None:
     assert SEAL.open(SEAL.seal(renewed), NOW + LASTS_SECONDS) is None
 
 
+def test_a_session_is_a_tests_as_its_credential_is_though_its_cookie_is_from_before() -> None:
+    trial = replace(PRINCIPAL, test=True)
+    opened = SEAL.open(SEAL.seal(Session.begun(trial, "the-secret", NOW)), NOW)
+    assert opened is not None
+    assert opened.principal == trial
+    assert SESSION.renewed(trial, NOW + 700).principal == trial
+
+
 @pytest.mark.parametrize(
     ("seconds", "verified", "readable"),
     [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.shelter_beds.feed.filters import EVERYTHING, Filter
+from services.shelter_beds.feed.filters import EVERYTHING, Filter, Wish
 from tests.support.said_units import said_unit
 
 UNIT: dict[str, Any] = {
@@ -75,6 +75,19 @@ def test_what_a_unit_does_not_show_fits_no_filter() -> None:
         assert not Filter.model_validate(named).matches(silent)
     assert EVERYTHING.matches(silent)
     assert not EVERYTHING.matches(None)
+
+
+def test_a_tests_unit_and_a_real_one_are_never_wanted_together() -> None:
+    for pets in (None, True):
+        for is_test in (False, True):
+            wanted = Filter(test=is_test, pets=pets)
+            found = [wanted.matches(said_unit("a", **UNIT, test=each)) for each in (is_test, not is_test)]
+            assert found == [True, False]
+
+
+def test_nobody_wishes_for_the_other_kind() -> None:
+    with pytest.raises(ValidationError):
+        Wish.model_validate({"test": "true"})
 
 
 def test_equal_filters_share_their_frames() -> None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from services.kit.problems import Problem
-from services.shelter_beds.feed.filters import EVERYTHING, Filter
+from services.shelter_beds.feed.filters import EVERYTHING, EVERYTHING_OF, Filter
 from services.shelter_beds.feed.places import RETRY_AFTER_SECONDS, Places
 
 
@@ -51,6 +51,12 @@ def test_all_together_use_so_many_filters_and_those_in_use_are_open_to_everybody
             pass
     with places.taken("late", wanting(9)):
         pass
+
+
+def test_everything_is_made_anyway_for_tests_too() -> None:
+    places = Places(100, 1)
+    with places.taken("a", wanting(1)), places.taken("b", EVERYTHING), places.taken("b", EVERYTHING_OF[True]):
+        assert refusal(places, "b", Filter(age=1, test=True)) == "too-many-filters"
 
 
 def test_nothing_is_kept_of_who_has_left() -> None:

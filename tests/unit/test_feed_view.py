@@ -16,12 +16,13 @@ from services.shelter_beds.feed.rhythm import Pace
 from services.shelter_beds.feed.view import REMEMBERED, Availability, Known, split, split_blind
 from tests.support.said_units import record_of, said_unit
 
-PETS = Filter(pets=True)
+PETS, TRIAL = Filter(pets=True), Filter(test=True)
 UNITS = st.builds(
     said_unit,
     st.sampled_from("abcde"),
     pets=st.booleans(),
     withdrawn=st.booleans(),
+    test=st.booleans(),
     available=st.integers(0, 9),
 )
 
@@ -66,7 +67,7 @@ def test_a_unit_that_is_withdrawn_or_can_not_be_read_is_not_shown_but_remembered
     assert view.get("a") is None
 
 
-@given(st.lists(UNITS, min_size=1, max_size=30), st.data(), st.sampled_from([EVERYTHING, PETS]))
+@given(st.lists(UNITS, min_size=1, max_size=30), st.data(), st.sampled_from([EVERYTHING, PETS, TRIAL]))
 def test_who_resumes_anywhere_knows_what_one_who_never_left_knows(
     said: list[Unit], data: st.DataObject, wanted: Filter
 ) -> None:
@@ -86,6 +87,20 @@ def test_who_resumes_anywhere_knows_what_one_who_never_left_knows(
             roaming = dict(steady)
     _told(roaming, split_blind(wanted, view.since(left_at - 1)))
     assert roaming == steady == {unit.unit_id: unit for unit in view.units(wanted)}
+
+
+def test_whom_a_unit_never_was_for_is_not_told_its_id_and_who_may_have_heard_of_it_forgets_it() -> None:
+    view = Availability()
+    said = [said_unit("trial", test=True), said_unit("gone", test=True), said_unit("turned"), said_unit("real")]
+    said += [said_unit("gone", test=True, withdrawn=True), said_unit("turned", test=True)]
+    view.apply([record_of(unit, offset) for offset, unit in enumerate(said)], len(said))
+    garbage = Record("bed-availability", 0, 6, 0, b"real", (), b"{")
+    changes = view.apply([garbage], 7).changes
+    assert (split(EVERYTHING, changes)[1], split(TRIAL, changes)[1]) == (["real"], [])
+    told = {wanted: split_blind(wanted, view.since(-1)) for wanted in (EVERYTHING, TRIAL)}
+    assert told[EVERYTHING] == ([], ["turned", "real"])
+    assert ([known.unit_id for known in told[TRIAL][0]], told[TRIAL][1]) == (["trial", "turned"], ["gone"])
+    assert (view.get("trial"), view.get("trial", TRIAL)) == (None, said[0])
 
 
 def test_a_frame_goes_at_once_after_a_quiet_time_and_then_one_each_half_second() -> None:

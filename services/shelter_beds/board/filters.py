@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from pydantic import ValidationError
 
 from schemas.beds import HouseholdType, Unit
-from services.shelter_beds.feed.filters import Filter
+from services.shelter_beds.feed.filters import Wish
 
 FLAGS: Final = ("open", "accessible", "pets", "couples", "low_barrier", "veterans_only")
 HOUSEHOLD_TYPES: Final[tuple[str, ...]] = get_args(HouseholdType)
@@ -33,7 +33,7 @@ class Wanted:
         return cls(
             {
                 name: value
-                for name in (*Filter.model_fields, "beds")
+                for name in (*Wish.model_fields, "beds")
                 if (value := parameters.get(name, "").strip()) and _is_understood(name, value)
             }
         )
@@ -54,19 +54,19 @@ class Wanted:
         return f"?{urlencode(kept)}" if kept else "?"
 
     @property
-    def filter(self) -> Filter:
+    def wish(self) -> Wish:
         """What of it the feed can look for: all but how many beds there must be."""
-        return Filter.model_validate({name: value for name, value in self.asked.items() if name in Filter.model_fields})
+        return Wish.model_validate({name: value for name, value in self.asked.items() if name in Wish.model_fields})
 
     @property
     def feed(self) -> str:
         """The query of the feed that tells of the same units, and of those with too few beds."""
-        return urlencode({name: value for name, value in self.asked.items() if name in Filter.model_fields})
+        return urlencode({name: value for name, value in self.asked.items() if name in Wish.model_fields})
 
     def of_units(self, units: Iterable[Unit]) -> list[Unit]:
         """Return those of some units that are looked for; what a unit does not show it has not."""
-        wanted, least = self.filter, self.beds if "beds" in self.asked else 0
-        return [unit for unit in units if wanted.matches(unit) and (unit.available is None or unit.available >= least)]
+        wish, least = self.wish, self.beds if "beds" in self.asked else 0
+        return [unit for unit in units if wish.fits(unit) and (unit.available is None or unit.available >= least)]
 
 
 def areas(units: Iterable[Unit]) -> list[str]:
@@ -78,7 +78,7 @@ def _is_understood(name: str, value: str) -> bool:
     if name == "beds":
         return value.isascii() and value.isdigit() and len(value) < 3 and 1 <= int(value) <= MOST_BEDS
     try:
-        Filter.model_validate({name: value})
+        Wish.model_validate({name: value})
     except ValidationError:
         return False
     return True

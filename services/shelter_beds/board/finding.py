@@ -12,6 +12,7 @@ from services.kit.problems import Problem
 from services.shelter_beds import saying, store
 from services.shelter_beds.board import cards, filters, pages
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
+from services.shelter_beds.feed.filters import EVERYTHING_OF
 from services.shelter_beds.feed.view import Availability
 from services.shelter_beds.tables import Hold
 
@@ -25,7 +26,7 @@ MOST_CARDS: Final = 500
 @router.get("/board")
 async def board(request: Request, visitor: Navigator, view: str = "") -> Response:
     """Show how many beds there are, where, and for whom; `?view=wall` for a screen on a wall, `print` for paper."""
-    found = _found(request)
+    found = _found(request, visitor)
     return pages.render(
         request,
         VIEWS.get(view, "board.html"),
@@ -47,18 +48,18 @@ async def changed_cards(
     What an open board shows after a change, it gets here: of one template, so it is what a reload would show. A board
     asks once for all that changed since it last asked, at most every two seconds, and less often when answers are slow.
     """
-    found = _found(request)
+    found = _found(request, visitor)
     found["cards"] = [each for each in found["cards"] if each.unit.unit_id in unit]
     holds = [] if view in VIEWS else await _own_holds(request, visitor)
     return pages.render(request, "cards.html", visitor, view=view, holds=holds, **found)
 
 
-def _found(request: Request) -> dict[str, Any]:
+def _found(request: Request, visitor: Visitor) -> dict[str, Any]:
     sessions: CookieSessions = request.app.state.sessions
     view: Availability = request.app.state.availability
     if view.read_to_end_at is None:  # an empty board would say that there are no beds
         raise Problem("not-ready")
-    units = view.units()
+    units = view.units(EVERYTHING_OF[visitor.principal.test])
     wanted = filters.Wanted.of(request.query_params)
     matching = wanted.of_units(units)
     shown = cards.cards(matching, sessions.clock())
@@ -96,7 +97,7 @@ async def _own_holds(request: Request, visitor: Visitor) -> list[tuple[Hold, Uni
     database: Database = request.app.state.database
     try:
         async with database.transaction() as session:
-            rows = (await session.execute(store.live_holds_of(visitor.session.organization))).all()
+            rows = (await session.execute(store.live_holds_of(visitor.principal))).all()
     except Database.away:
         return None
     return [(hold, saying.shown_to_holders(unit)) for hold, unit in rows]

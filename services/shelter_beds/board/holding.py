@@ -19,6 +19,7 @@ from services.shelter_beds.board.contacts import Contacts
 from services.shelter_beds.board.referral_form import KeepingRoute, Sheet, sent
 from services.shelter_beds.board.sessions import CookieSessions, Visitor
 from services.shelter_beds.board.typed import read, text
+from services.shelter_beds.feed.filters import EVERYTHING_OF
 from services.shelter_beds.feed.view import Availability
 from services.shelter_beds.model import LIVE
 from services.shelter_beds.tables import Hold, Unit
@@ -32,7 +33,7 @@ Holder = Annotated[Visitor, signed_in(Scope.HOLDS_WRITE)]
 @router.get("/board/units/{unit_id}/hold")
 async def ask_hold(request: Request, unit_id: str, visitor: Holder) -> Response:
     """Ask for how long, and how many beds."""
-    card = _card(request, unit_id)
+    card = _card(request, visitor, unit_id)
     beds = request.query_params.get("beds", "")
     wanted = {"beds": beds if beds.isascii() and beds.isdigit() else "1"}
     return _form(request, visitor, card, wanted, {})
@@ -49,7 +50,7 @@ async def place_hold(request: Request, unit_id: str, visitor: Holder) -> Respons
         turns: Turns = request.app.state.turns
         hold = await turns.place(once, visitor.principal, body)
     except Problem as problem:
-        card = _card(request, unit_id)
+        card = _card(request, visitor, unit_id)
         wanted = {name: text(form, name) for name in ("beds", "minutes")}
         return _form(request, visitor, card, wanted, _faults(request, problem, card), problem.type.status)
     return pages.to(f"/board/holds/{hold.id}")
@@ -83,7 +84,7 @@ async def own(request: Request, hold_id: str, visitor: Visitor) -> tuple[Hold, U
         hold = await store.hold(session, hold_id)
         if hold.holder != visitor.session.organization:
             raise Problem("not-found")
-        return hold, await store.unit(session, hold.unit_id)
+        return hold, await store.unit(session, visitor.principal, hold.unit_id)
 
 
 def may_be_told(hold: Hold, unit: Unit) -> bool:
@@ -143,10 +144,10 @@ async def _changed(request: Request, hold_id: str, visitor: Visitor, change: Any
     return await shown(request, hold_id, visitor, {}, sheet=sheet) if sheet else pages.to(f"/board/holds/{hold_id}")
 
 
-def _card(request: Request, unit_id: str) -> cards.Card:
+def _card(request: Request, visitor: Visitor, unit_id: str) -> cards.Card:
     sessions: CookieSessions = request.app.state.sessions
     view: Availability = request.app.state.availability
-    unit = view.get(unit_id)
+    unit = view.get(unit_id, EVERYTHING_OF[visitor.principal.test])
     if unit is None:
         raise Problem("not-found")
     return cards.card(unit, sessions.clock())

@@ -153,7 +153,7 @@ async def _shown(
 ) -> Response:
     database: Database = request.app.state.database
     async with database.transaction() as session:
-        own = sorted((await session.scalars(store.units(visitor.session.organization))).all(), key=_name)
+        own = sorted((await session.scalars(store.units(visitor.principal))).all(), key=_name)
         unit = next((each for each in own if each.id == unit_id), own[0] if own and not unit_id else None)
         if unit is None and own:
             raise Problem("not-found")

@@ -39,6 +39,7 @@ class Session:
     issued_at: int
     verified_at: int
     csrf: str = field(repr=False)
+    test: bool = False
 
     @classmethod
     def begun(cls, principal: Principal, client_secret: str, now: float) -> Self:
@@ -51,16 +52,17 @@ class Session:
             issued_at=int(now),
             verified_at=int(now),
             csrf=secrets.token_urlsafe(16),
+            test=principal.test,
         )
 
     @property
     def principal(self) -> Principal:
         """Whom it stands for."""
-        return Principal(self.client_id, self.organization, frozenset(self.scopes))
+        return Principal(self.client_id, self.organization, frozenset(self.scopes), self.test)
 
     def renewed(self, principal: Principal, now: float) -> "Session":
         """The same session after its credential was verified again."""
-        return replace(self, scopes=tuple(sorted(principal.scopes)), verified_at=int(now))
+        return replace(self, scopes=tuple(sorted(principal.scopes)), test=principal.test, verified_at=int(now))
 
     def is_verified(self, now: float) -> bool:
         """Whether its credential counts without being verified again."""

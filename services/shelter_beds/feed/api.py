@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.kit import auth, streaming
 from services.kit.auth import Principal, requires
-from services.shelter_beds.feed.filters import EVERYTHING, Filter
+from services.shelter_beds.feed.filters import EVERYTHING_OF, Filter, Wish
 from services.shelter_beds.feed.hub import Hub
 from services.shelter_beds.feed.places import Places
 
@@ -25,17 +25,17 @@ HEADERS: Final = [
 Reader = Annotated[Principal, requires(auth.Scope.BEDS_READ)]
 
 
-class Asked(Filter):
-    """A filter, and where to go on for those who can't send the header Last-Event-ID."""
+class Asked(Wish):
+    """A wish, and where to go on for those who can't send the header Last-Event-ID."""
 
     last_event_id: str | None = None
 
-    def filter(self) -> Filter:
-        """Return what is wanted."""
-        return Filter.model_construct(**self.model_dump(exclude={"last_event_id"}))
+    def filter(self, *, test: bool) -> Filter:
+        """Return what is wanted of tests' units, or of real ones."""
+        return Filter.model_construct(**self.model_dump(exclude={"last_event_id"}), test=test)
 
 
-def asked_by(request: Request) -> tuple[Filter, str | None]:
+def asked_by(request: Request, *, test: bool) -> tuple[Filter, str | None]:
     """Return what a request wants, and where it goes on; RequestValidationError names a wrong parameter.
 
     By hand, since most ask for everything and ten thousand may come back at once: for FastAPI to find that there are no
@@ -43,12 +43,12 @@ def asked_by(request: Request) -> tuple[Filter, str | None]:
     """
     resumed = request.headers.get("last-event-id")
     if not request.scope["query_string"]:
-        return EVERYTHING, resumed
+        return EVERYTHING_OF[test], resumed
     try:
         asked = Asked.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("query", *each["loc"])} for each in error.errors()]) from None
-    return asked.filter(), asked.last_event_id if resumed is None else resumed
+    return asked.filter(test=test), asked.last_event_id if resumed is None else resumed
 
 
 def _parameters() -> list[dict[str, Any]]:
@@ -92,10 +92,10 @@ async def feed(request: Request, caller: Reader) -> Response:
     `snapshot` has all units and takes the place of whatever was known; `changes` has those that are new or different,
     and in `removed` those to forget; both have ids. With Last-Event-ID the first event is a `changes` with all that was
     missed, or `reset` with a reason and then a `snapshot`. `heartbeat` says how fresh the stream is; `goodbye` why it
-    ends.
+    ends. A test organization hears of tests' units, everybody else of real ones.
 
     An API client has a bound of connections (429 `too-many-feeds`), and all have one of different filters (503
     `too-many-filters`); `Retry-After` says when to come again.
     """
     state = request.app.state
-    return Stream(state.feed, state.feed_places, caller.client_id, *asked_by(request))
+    return Stream(state.feed, state.feed_places, caller.client_id, *asked_by(request, test=caller.test))

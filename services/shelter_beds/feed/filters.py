@@ -1,4 +1,4 @@
-"""Which units a reader of the feed wants to hear of, by what is public of them; pure."""
+"""Which units a reader of the feed hears of, by what it wants and what is public of them; pure."""
 
 from typing import Annotated, Final
 
@@ -29,7 +29,7 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4 else value
 
 
-class Filter(Body):
+class Wish(Body):
     """What a unit must be, for each that is named: the same as its public value, or fit it (`age`, `gender`).
 
     `age` is between the unit's youngest and oldest, where it has them. `gender` is a unit's policy; units of that
@@ -52,9 +52,9 @@ class Filter(Body):
     age: Annotated[int, Field(ge=0, le=120)] | None = None
     gender: GenderPolicy | None = None
 
-    def matches(self, unit: Unit | None) -> bool:
-        """Whether a unit is wanted; None, one that is no more, never is."""
-        return unit is not None and self._alike(unit) and self._fits(unit)
+    def fits(self, unit: Unit) -> bool:
+        """Whether a unit is as wished for."""
+        return self._alike(unit) and self._fits(unit)
 
     def _alike(self, unit: Unit) -> bool:
         wanted = {name: value for name in _ALIKE if (value := getattr(self, name)) is not None}
@@ -73,4 +73,16 @@ class Filter(Body):
         return youngest <= self.age and (oldest is None or self.age <= oldest)
 
 
+class Filter(Wish):
+    """What a reader is told of: the units that it wishes for, of tests or of real ones, which is not its choice."""
+
+    test: bool = False
+
+    def matches(self, unit: Unit | None) -> bool:
+        """Whether a unit is wanted; None, one that is no more, never is."""
+        return unit is not None and unit.test == self.test and self.fits(unit)
+
+
 EVERYTHING: Final = Filter()
+EVERYTHING_OF: Final = {False: EVERYTHING, True: Filter(test=True)}
+"""All that there is for a reader, by whether it is a test."""

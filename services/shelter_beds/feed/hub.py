@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from services.shelter_beds.feed import frames, metrics
-from services.shelter_beds.feed.filters import Filter
+from services.shelter_beds.feed.filters import EVERYTHING_OF, Filter
 from services.shelter_beds.feed.position import parsed
 from services.shelter_beds.feed.rhythm import BEFORE_ALL, Rhythm
 from services.shelter_beds.feed.view import Availability, Changes, Known, split, split_blind
@@ -117,7 +117,7 @@ class Hub:
     async def publish(self, changes: Changes) -> None:
         """Tell all readers what changed, each filter's frame made once."""
         self._made.clear()
-        metrics.UNITS.set(len(self._view.known()))
+        metrics.UNITS.set(sum(len(self._view.known(everything)) for everything in EVERYTHING_OF.values()))
         at = self._wall()
         for wanted, group in list(self._groups.items()):
             items, removed = split(wanted, changes.changes)

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from services.kit.problems import Problem
 from services.shelter_beds.feed import metrics
-from services.shelter_beds.feed.filters import EVERYTHING, Filter
+from services.shelter_beds.feed.filters import EVERYTHING_OF, Filter
 
 Key = TypeVar("Key")
 FILTERS_SHARE: Final = 5
@@ -33,14 +33,14 @@ class Places:
             metrics.REFUSED.labels(refused).inc()
             raise Problem(refused, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
         self._connections[client_id] += 1
-        if wanted != EVERYTHING:
+        if not _is_made_anyway(wanted):
             self._wanted[client_id][wanted] += 1
             self._filters[wanted] += 1
         try:
             yield
         finally:
             _less(self._connections, client_id)
-            if wanted != EVERYTHING:
+            if not _is_made_anyway(wanted):
                 _less(self._wanted[client_id], wanted)
                 _less(self._filters, wanted)
                 if not self._wanted[client_id]:
@@ -50,11 +50,15 @@ class Places:
         if self._connections[client_id] >= self._connections_per_client:
             return "too-many-feeds"
         own: Counter[Filter] = self._wanted.get(client_id, Counter())
-        if wanted == EVERYTHING or wanted in own:
+        if _is_made_anyway(wanted) or wanted in own:
             return None
         if len(own) >= self._filters_per_client:
             return "too-many-feeds"
         return "too-many-filters" if wanted not in self._filters and len(self._filters) >= self._most_filters else None
+
+
+def _is_made_anyway(wanted: Filter) -> bool:
+    return wanted == EVERYTHING_OF[wanted.test]
 
 
 def _less(counted: Counter[Key], key: Key) -> None:

@@ -18,17 +18,19 @@ from services.shelter_beds.feed.position import Position
 BEFORE_THE_FIRST: Final = -1
 REMEMBERED: Final = 4096
 """Records; more than a relay can have on their way, all of which the next one sends again when that one is killed."""
+ANYBODY: Final = frozenset({False, True})
 _AVAILABILITY: Final = msgspec.json.Decoder(UnitAvailability)
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
     """The last that was said of a unit: at which offset, and what, as a value and as the JSON of the log.
 
-    Without a value the unit is no more.
+    Without a value the unit is no more. `kinds`: whether those who may have heard of it are tests, or real, or both.
     """
 
     unit_id: str
     offset: int
+    kinds: frozenset[bool]
     unit: Unit | None = None
     json: bytes = b""
 
@@ -82,10 +84,10 @@ class Availability:
         """Return what is known of the units wanted."""
         return [known for known in self._known.values() if wanted.matches(known.unit)]
 
-    def get(self, unit_id: str) -> Unit | None:
-        """Return a unit, if there is one."""
+    def get(self, unit_id: str, wanted: Filter = EVERYTHING) -> Unit | None:
+        """Return a unit, if there is one and it is wanted."""
         known = self._known.get(unit_id)
-        return known.unit if known else None
+        return known.unit if known and wanted.matches(known.unit) else None
 
     def since(self, offset: int) -> list[Known]:
         """Return what was said last of each unit of which anything was said after an offset, in order."""
@@ -105,10 +107,10 @@ class Availability:
             event = _event(record)
             if event is not None and not self._is_first(event.id):
                 continue
-            known = _known(record, event)
-            before.setdefault(known.unit_id, self.get(known.unit_id))
-            self._known.pop(known.unit_id, None)
-            self._known[known.unit_id] = known
+            unit_id = (record.key or b"").decode("utf-8", "replace")
+            last = self._known.pop(unit_id, None)
+            before.setdefault(unit_id, last.unit if last else None)
+            self._known[unit_id] = _known(record, unit_id, event, last.kinds if last else frozenset())
         self.next_offset = next_offset
         return Changes(since, self.offset, _changes(before, self._known))
 
@@ -135,15 +137,15 @@ def _event(record: Record) -> UnitAvailability | None:
         return None
 
 
-def _known(record: Record, event: UnitAvailability | None) -> Known:
+def _known(record: Record, unit_id: str, event: UnitAvailability | None, heard_by: frozenset[bool]) -> Known:
     """Read a record. What can't be read is the end of its unit here: its last value is not the truth any more."""
-    unit_id = (record.key or b"").decode("utf-8", "replace")
-    if event is None:
-        return Known(unit_id, record.offset)
-    unit = event.data
-    if unit.withdrawn or unit.unit_id != unit_id:
-        return Known(unit_id, record.offset)
-    return Known(unit_id, record.offset, unit, canonical.encode(unit))
+    unit = event.data if event else None
+    if unit is None or unit.unit_id != unit_id:
+        return Known(unit_id, record.offset, heard_by or ANYBODY)
+    kinds = heard_by | {unit.test}
+    if unit.withdrawn:
+        return Known(unit_id, record.offset, kinds)
+    return Known(unit_id, record.offset, kinds, unit, canonical.encode(unit))
 
 
 def split(wanted: Filter, changes: Iterable[Change]) -> tuple[list[Known], list[str]]:
@@ -158,11 +160,14 @@ def split(wanted: Filter, changes: Iterable[Change]) -> tuple[list[Known], list[
 
 
 def split_blind(wanted: Filter, known: Iterable[Known]) -> tuple[list[Known], list[str]]:
-    """Do as `split` for a reader of whom nobody knows what it was told: it may have to forget what it never knew."""
+    """Do as `split` for a reader of whom nobody knows what it was told: it may have to forget what it never knew.
+
+    Not what nobody of its kind can have heard of: tests and real organizations learn of each other's units no id.
+    """
     items, removed = [], []
     for one in known:
         if wanted.matches(one.unit):
             items.append(one)
-        else:
+        elif wanted.test in one.kinds:
             removed.append(one.unit_id)
     return items, removed

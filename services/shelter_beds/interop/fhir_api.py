@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
+from services.kit.auth import Principal
 from services.kit.database import Database
 from services.kit.problems import Problem
 from services.shelter_beds.api import Reader
@@ -37,48 +38,44 @@ async def read_metadata(request: Request, caller: Reader) -> FhirResponse:
 @router.get("/Location")
 async def search_locations(request: Request, caller: Reader, count: Count = 50, offset: Offset = 0) -> FhirResponse:
     """List the places of units; a confidential one has none."""
-    del caller
-    return await _search(request, "Location", offset, count)
+    return await _search(request, caller, "Location", offset, count)
 
 
 @router.get("/Location/{unit_id}")
 async def read_location(unit_id: str, request: Request, caller: Reader) -> FhirResponse:
     """Show the place of a unit."""
-    del caller
-    return await _read(request, "Location", unit_id)
+    return await _read(request, caller, "Location", unit_id)
 
 
 @router.get("/HealthcareService")
 async def search_services(request: Request, caller: Reader, count: Count = 50, offset: Offset = 0) -> FhirResponse:
     """List all units as services."""
-    del caller
-    return await _search(request, "HealthcareService", offset, count)
+    return await _search(request, caller, "HealthcareService", offset, count)
 
 
 @router.get("/HealthcareService/{unit_id}")
 async def read_service(unit_id: str, request: Request, caller: Reader) -> FhirResponse:
     """Show a unit as a service."""
-    del caller
-    return await _read(request, "HealthcareService", unit_id)
+    return await _read(request, caller, "HealthcareService", unit_id)
 
 
-async def _search(request: Request, kind: fhir.Kind, offset: int, count: int) -> FhirResponse:
-    resources = await _resources(request, kind)
+async def _search(request: Request, caller: Principal, kind: fhir.Kind, offset: int, count: int) -> FhirResponse:
+    resources = await _resources(request, caller, kind)
     return FhirResponse(fhir.bundle(resources, _base(request), kind, offset, count))
 
 
-async def _read(request: Request, kind: fhir.Kind, id_: str) -> FhirResponse:
-    for resource in await _resources(request, kind):
+async def _read(request: Request, caller: Principal, kind: fhir.Kind, id_: str) -> FhirResponse:
+    for resource in await _resources(request, caller, kind):
         if resource["id"] == id_:
             return FhirResponse(resource, headers={"ETag": f'W/"{resource["meta"]["versionId"]}"'})
     raise Problem("not-found")
 
 
-async def _resources(request: Request, kind: fhir.Kind) -> list[fhir.Resource]:
+async def _resources(request: Request, caller: Principal, kind: fhir.Kind) -> list[fhir.Resource]:
     database: Database = request.app.state.database
     now, make = datetime.now(UTC), fhir.MAKERS[kind]
     async with database.transaction() as session:
-        units = await all_said(session)
+        units = await all_said(session, caller)
     return [resource for unit in units if (resource := make(unit, now)) is not None]
 
 

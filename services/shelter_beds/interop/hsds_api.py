@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
 
 from schemas.beds import Unit
+from services.kit.auth import Principal
 from services.kit.database import Database
 from services.kit.problems import Problem
 from services.shelter_beds.api import Reader
@@ -62,23 +63,20 @@ async def about(request: Request, caller: Reader) -> dict[str, str]:
 @router.get("/service_capacities")
 async def list_capacities(request: Request, caller: Reader, asked: Asked) -> dict[str, Any]:
     """List how many beds there are, as HSDS `service_capacity`: of units that show their counts, and no others."""
-    del caller
-    return asked.of(await _units(request), hsds.capacity)
+    return asked.of(await _units(request, caller), hsds.capacity)
 
 
 @router.get("/services")
 async def list_services(request: Request, caller: Reader, asked: Asked) -> dict[str, Any]:
     """List units as HSDS services, without what there may be several of."""
-    del caller
     now = datetime.now(UTC)
-    return asked.of(await _units(request), lambda unit: hsds.service(unit, now))
+    return asked.of(await _units(request, caller), lambda unit: hsds.service(unit, now))
 
 
 @router.get("/services/{service_id}")
 async def read_service(service_id: str, request: Request, caller: Reader) -> dict[str, Any]:
     """Show a unit as an HSDS service, with its capacity."""
-    del caller
-    for unit in await _units(request):
+    for unit in await _units(request, caller):
         if hsds.service_id(unit) == service_id:
             return hsds.full_service(unit, datetime.now(UTC))
     raise Problem("not-found")
@@ -87,15 +85,13 @@ async def read_service(service_id: str, request: Request, caller: Reader) -> dic
 @router.get("/organizations")
 async def list_organizations(request: Request, caller: Reader, asked: Asked) -> dict[str, Any]:
     """List the organizations that have units, as HSDS organizations."""
-    del caller
-    return asked.cut([hsds.organization(units) for units in _by_organization(await _units(request))])
+    return asked.cut([hsds.organization(units) for units in _by_organization(await _units(request, caller))])
 
 
 @router.get("/organizations/{organization_id}")
 async def read_organization(organization_id: str, request: Request, caller: Reader) -> dict[str, Any]:
     """Show an organization with its services."""
-    del caller
-    for units in _by_organization(await _units(request)):
+    for units in _by_organization(await _units(request, caller)):
         if hsds.organization_id(units[0].organization) == organization_id:
             return hsds.full_organization(units, datetime.now(UTC))
     raise Problem("not-found")
@@ -108,7 +104,7 @@ def _by_organization(units: list[Unit]) -> list[list[Unit]]:
     return list(found.values())
 
 
-async def _units(request: Request) -> list[Unit]:
+async def _units(request: Request, caller: Principal) -> list[Unit]:
     database: Database = request.app.state.database
     async with database.transaction() as session:
-        return await all_said(session)
+        return await all_said(session, caller)

@@ -22,7 +22,6 @@ class CsvResponse(Response):
 @router.get("/availability.csv", response_class=CsvResponse)
 async def read_table(request: Request, caller: Reader) -> CsvResponse:
     """Give what is public of all units as CSV (RFC 4180), with the columns of GET /availability."""
-    del caller
     database: Database = request.app.state.database
     async with database.transaction() as session:
-        return CsvResponse(table(await all_said(session)), headers=_HEADERS)
+        return CsvResponse(table(await all_said(session, caller)), headers=_HEADERS)

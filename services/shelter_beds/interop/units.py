@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.beds import Bring, CapacityStatus, GenderPolicy, HouseholdType, Unit
+from services.kit.auth import Principal
 from services.shelter_beds import saying, store
 from services.shelter_beds.model import Season, local_day
 
@@ -50,12 +51,12 @@ PROJECT_TYPES: Final = {
 }
 
 
-async def all_said(session: AsyncSession) -> list[Unit]:
-    """Return all units that are not withdrawn, as they stand on the log, by organization and name.
+async def all_said(session: AsyncSession, caller: Principal) -> list[Unit]:
+    """Return all units that there are for a caller, as they stand on the log, by organization and name.
 
     All at once: a community has some hundreds of them, and pages by number are cut from one order.
     """
-    rows = await session.scalars(store.said_units())
+    rows = await session.scalars(store.said_units(caller))
     units = [msgspec.convert(saying.last_said(row), Unit) for row in rows]
     return sorted(units, key=lambda unit: (unit.organization_name, unit.organization, unit.name, unit.unit_id))
 
