@@ -12,7 +12,7 @@ from services.cli.documents import released
 
 PRESENT = released.present()
 VERSIONS = released.versions()
-DIGESTS = {1: "cde0872fa00bc3ce4175ea9c18ce74b9b5d089b8c721afbc304e1a365461e9e3"}
+DIGESTS = {1: "83921734da5ea507666cb40986cb1c6fa0f55fa43550bdcf11683af19425e3f0"}
 """What each release froze: whoever releases a version adds its line."""
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
