@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from schemas.beds import HoldEvents, UnitAvailability
 from schemas.categories import CATEGORY_MODELS
 from schemas.disclosures import Delivery, Disclosure
-from schemas.notices import ConsentExpiring
+from schemas.notices import ConsentExpiring, ReferralUnanswered
 from schemas.records import Event
 
 Schema = dict[str, Any]
@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 EVENTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (*get_args(Event), UnitAvailability, *get_args(HoldEvents), ConsentExpiring)
+    for kind in (*get_args(Event), UnitAvailability, *get_args(HoldEvents), ConsentExpiring, ReferralUnanswered)
 }
 """Each type of event, on whichever topic."""
 RECORDS: Final[Mapping[str, type[msgspec.Struct]]] = {"disclosure": Disclosure, "delivery": Delivery}

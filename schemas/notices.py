@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schemas.events import ClientIdentifier, Closed, Code, Count, Identifier, Timestamp
+from schemas.events import ClientIdentifier, Closed, Code, Count, Identifier, Party, PurposeOfUse, Timestamp
 from schemas.records import CloudEvent
 
 
@@ -23,3 +23,18 @@ class ConsentExpiring(CloudEvent, tag="consent.expiring", frozen=True):
     """A consent's time is over soon."""
 
     data: EndingConsent
+
+
+class UnansweredReferral(Closed, frozen=True):
+    """A referral, for its originator; `version` is that of the referral.expired with the same event id."""
+
+    referral_id: Identifier
+    originator: Party
+    purpose: PurposeOfUse
+    version: Count
+
+
+class ReferralUnanswered(CloudEvent, tag="referral.unanswered", frozen=True):
+    """Nobody answered a referral in time: told to its originator as `referral.expired`."""
+
+    data: UnansweredReferral

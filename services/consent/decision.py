@@ -14,6 +14,7 @@ from schemas.disclosures import Basis
 from schemas.events import DataCategory
 from services.consent.asked import Given, KnownAs, ReleaseRequest
 
+IN_ERROR: Final = "entered-in-error"
 CONSENT_ENDED: Final = "referral.consent_ended"
 NEED: Final[frozenset[DataCategory]] = frozenset({"need"})
 OTHER_CIRCUMSTANCES: Final = "other-circumstances"
@@ -60,19 +61,22 @@ class Case:
     `allowed` is the rule's answer for originator and recipient under each control state in force: all must agree.
     `excluded`: the client wants nothing at all to go to who is told. `before`: the verdicts with which the custodian
     answered for boxes of this referral to this recipient, UNSENT for a permit known not to have been sent. `at` is in
-    milliseconds since 1970.
+    milliseconds since 1970. `in_error`: the referral was entered in error.
     """
 
     allowed: Sequence[Allowed]
     excluded: bool
     before: frozenset[str]
     at: int
+    in_error: bool = False
 
 
 def decide(asked: ReleaseRequest, case: Case) -> Outcome:
     """What may be sent now."""
     if not _coherent(asked):
         return withheld(OTHER_CIRCUMSTANCES)
+    if case.in_error and asked.verdict != "status":
+        return withheld(IN_ERROR)
     if case.excluded:
         return withheld("excluded")
     if asked.verdict == "status":

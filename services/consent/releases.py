@@ -135,7 +135,8 @@ class Custodian:
         if any(each.denial in DOUBTS for each in allowed):
             raise DependencyDown("consent")  # a doubt passes; a verdict would stand for good
         silenced = excluded(consents, asked.told.organization, at)
-        return decide(asked, Case(allowed, silenced, frozenset(client.before), at))
+        in_error = self.view.is_in_error(asked.referral_id)
+        return decide(asked, Case(allowed, silenced, frozenset(client.before), at, in_error))
 
     async def _open(self, asked: ReleaseRequest, client: _Locked, outcome: Outcome) -> tuple[Outcome, list[BoxKey]]:
         """Derive the keys of what may be sent; nothing may, if a seal key was wrapped under other circumstances."""

@@ -29,7 +29,9 @@ GATHERED_BYTES = 1 << 20  # a backlog is not waited for
 
 
 class ControlView:
-    """The control state of each partition, as far as it was read; with `of_clients` also which clients are in doubt.
+    """The control state of each partition, as far as it was read.
+
+    With `of_clients` also which clients are in doubt, and which referrals were entered in error.
 
     `confirmed_at` is a reading of the monotonic clock: everything that stood on the log by then has been read.
     """
@@ -74,6 +76,10 @@ class ControlView:
             if (said := each.said_of(client_id)) is not NONE:
                 return said
         return NONE
+
+    def is_in_error(self, referral_id: str) -> bool:
+        """Whether it was said of a referral that it was entered in error."""
+        return any(referral_id in each.in_error for each in self._partitions)
 
     def forget(self, client_id: str) -> None:
         """Let go of a client in doubt of whom nobody will ever say anything."""

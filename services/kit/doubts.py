@@ -1,22 +1,28 @@
-"""Follows what one partition's records leave in doubt, exactly as its fold does, and remembers far less. Pure."""
+"""Follows what one partition's records leave in doubt, or take back, and remembers far less than its fold. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
 from policy.consents import NONE
 from policy.control import KEY_PREFIX, Control
-from policy.parse import keys_in_doubt
+from policy.parse import Refused, keys_in_doubt, parse
 from policy.state import PartitionState
 from policy.step import Fold, Headers
 from schemas.events import ClientConsents
+from schemas.records import ReferralEnteredInError
+
+# In canonical form the type stands last.
+_SAYS_IN_ERROR: Final = f'"{ReferralEnteredInError.__struct_config__.tag}"}}'.encode()
 
 
 class Doubts:
     """One partition's control state, and with `of_clients` which clients are in doubt; of their consents no grants.
 
     What narrows is kept, so that tables which have lost some of it are found out. What can put nobody in doubt, a
-    referral's event, is not folded: that would take as long as deciding it.
+    referral's event, is not folded: that would take as long as deciding it. Of these only the word counts that a
+    referral was entered in error, whatever was decided on it: in doubt nobody is told.
     """
 
     def __init__(self, partition: int, root_fingerprint: str, *, of_clients: bool = False) -> None:
@@ -24,6 +30,8 @@ class Doubts:
         self._of_clients = of_clients
         self.clients: dict[str, ClientConsents] = {}
         """Each client in doubt, with what counted of its consents on the log, but for its grants."""
+        self.in_error: set[str] = set()
+        """The referrals that were entered in error, with `of_clients`."""
 
     @property
     def control(self) -> Control:
@@ -40,6 +48,8 @@ class Doubts:
             self._fold.state.next += 1
         for name in names if self._of_clients else ():
             self._note(name)
+        if self._of_clients and value is not None and value.endswith(_SAYS_IN_ERROR):
+            self._note_error(value)
         return of_control
 
     def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
@@ -67,3 +77,11 @@ class Doubts:
             self.clients[client_id] = held
         else:
             self.clients.pop(client_id, None)
+
+    def _note_error(self, value: bytes) -> None:
+        try:
+            event = parse(value)
+        except Refused:
+            return
+        if isinstance(event, ReferralEnteredInError):
+            self.in_error.add(event.data.referral.id)

@@ -1,6 +1,5 @@
 """Moves referrals: by a party, by the clock, and again to their recipients when the client grants what was withheld."""
 
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +13,7 @@ from services.kit.problems import Problem, invalid_body
 from services.referrals import bodies, model, publishing, sealed, store
 from services.referrals.intake import public_actor
 from services.referrals.model import Role
+from services.referrals.publishing import Published
 from services.referrals.tables import Member, Referral, Step, View
 
 AT_ONCE: Final = 100
@@ -124,7 +124,9 @@ async def _move(
     head = await store.head(session, referral.id)
     publishing.count(referral, head)
     referral.status, referral.status_version = to, head.version
-    status_at = await _publish(session, referral, head, role, body)
+    published = await _publish(session, referral, head, role, body)
+    if role is Role.CLOCK:
+        await publishing.tell_originator(session, referral, published)
     if to == model.IN_ERROR and await store.members_can_be_told(session, referral, head):
         for member in await store.members(session, [referral.id]):
             if not member.head:
@@ -133,15 +135,15 @@ async def _move(
     if role is not Role.RECIPIENT or referral.historical:
         # Of history nothing is decided for anybody; what a recipient did long ago its originator's records say too.
         own = await store.own_view(session, referral)
-        own.see(own.sight.said_by_originator(to, head.version, status_at))
-        session.add(Step(referral_id=referral.id, version=head.version, status=to, at=status_at, by=role.value))
+        own.see(own.sight.said_by_originator(to, head.version, published.at))
+        session.add(Step(referral_id=referral.id, version=head.version, status=to, at=published.at, by=role.value))
     elif view is not None:
         view.see(view.sight.said(to, head.version))
 
 
 async def _publish(
     session: AsyncSession, referral: Referral, member: Member, role: Role, body: bodies.NewTransition | None
-) -> datetime:
+) -> Published:
     return await publishing.publish_status(
         session,
         referral,

@@ -1,7 +1,7 @@
 """Puts a referral's events into the outbox; the caller holds the referral's row locked."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 from psycopg import AsyncConnection
@@ -21,6 +21,7 @@ from schemas.events import (
     ReferralStatus,
 )
 from schemas.events import Referral as PublicReferral
+from schemas.notices import ReferralUnanswered, UnansweredReferral
 from schemas.records import ReferralConsentEnded, ReferralRequested, ReferralRespondSoon, ReferralUpdated
 from services.kit import outbox
 from services.kit.database import driver
@@ -29,8 +30,16 @@ from services.referrals import store
 from services.referrals.tables import Member, Referral
 
 TOPIC: Final = "client-events"
+NOTICES: Final = "referral-notices"
 SOURCE: Final = "/referrals"
 REQUESTED: Final[ReferralStatus] = "requested"
+
+
+class Published(NamedTuple):
+    """Which event was published, and when."""
+
+    event_id: str
+    at: datetime
 
 
 def rfc3339(instant: datetime) -> str:
@@ -102,8 +111,8 @@ async def publish_status(
     actor: Actor | None = None,
     reason_code: DeclineReason | None = None,
     declined_by: DeclinedBy | None = None,
-) -> datetime:
-    """Publish the referral's new status under a member's client id, the head's as a rule; return the event's time."""
+) -> Published:
+    """Publish the referral's new status under a member's client id, the head's as a rule."""
     data = replace(
         public_data(referral, member, publisher, referral.status),
         actor=actor,
@@ -117,7 +126,22 @@ async def publish_nudge(session: AsyncSession, referral: Referral, head: Member)
     """Publish that the time to answer is nearly over, under the head of household's client id; return its time."""
     data = public_data(referral, head, referral.originating_party, referral.status)
     respond_by = rfc3339(referral.respond_by) if referral.respond_by else None
-    return await _put(await driver(session), ReferralRespondSoon, replace(data, respond_by=respond_by))
+    return (await _put(await driver(session), ReferralRespondSoon, replace(data, respond_by=respond_by))).at
+
+
+async def tell_originator(session: AsyncSession, referral: Referral, expired: Published) -> None:
+    """Tell the originator that nobody answered: its own events are decided for others, and this one it did not make."""
+    data = UnansweredReferral(
+        referral_id=referral.id,
+        originator=referral.originating_party,
+        purpose=referral.purpose,
+        version=referral.status_version,
+    )
+    notice = ReferralUnanswered(
+        id=expired.event_id, source=SOURCE, time=rfc3339(expired.at), specversion="1.0", data=data
+    )
+    body = canonical.encode(notice)
+    await outbox.put(session, topic=NOTICES, key=referral.id.encode(), aggregate=referral.id, body=body)
 
 
 async def publish_end(session: AsyncSession, referral: Referral, member: Member, ended: ConsentEnded) -> None:
@@ -142,7 +166,7 @@ def _event_type(status: ReferralStatus) -> type:
     return TYPES[f"referral.{status}"]
 
 
-async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> datetime:
+async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> Published:
     now = datetime.now(UTC)
     event = event_type(id=random_id(), source=SOURCE, time=rfc3339(now), specversion="1.0", data=data)
     await outbox.put_on(
@@ -153,4 +177,4 @@ async def _put(connection: AsyncConnection, event_type: type, data: ReferralData
         body=canonical.encode(event),
         notify=notify,
     )
-    return now
+    return Published(event.id, now)

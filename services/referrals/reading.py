@@ -7,13 +7,18 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from policy.decide import DOUBTS
 from policy.parse import Refused, check_key, parse
 from schemas.disclosures import Decision, Delivery, DisclosedEvent, Disclosure
 from schemas.records import (
     ConsentEnteredInError,
     ConsentExpired,
     ConsentGranted,
+    ConsentRestated,
+    ControlRestated,
     Event,
+    ReferralConsentEnded,
+    ReferralEnteredInError,
     ReferralRequested,
     ReferralUpdated,
 )
@@ -21,7 +26,7 @@ from services.kit.broker import Record
 from services.kit.progress import positions
 from services.kit.sayable import UNSAID
 from services.kit.waiting import until
-from services.referrals import ended, lifecycle, noted, store
+from services.referrals import ended, lifecycle, noted, store, unheard
 from services.referrals.crossing import Trouble
 from services.referrals.noted import Arrival, DecisionId, Noted, Outcome, Place
 from services.referrals.publishing import TOPIC
@@ -53,11 +58,12 @@ class OtherReaderStandsStillError(Exception):
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note where the events with boxes stand and which consents ended, and follow grants.
+    """Note where the events with boxes stand, which consents ended and what must be heard, and follow grants.
 
     What can't be understood is the boundary's matter.
     """
     places: list[Place] = []
+    restatements: list[tuple[unheard.Restatement, Record]] = []
     for record in records:
         event = _understood(record)
         if isinstance(event, WITH_BOXES):
@@ -68,11 +74,16 @@ async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None
             await lifecycle.follow(session, event, record.partition)
         elif isinstance(event, ConsentEnteredInError | ConsentExpired):
             await ended.note(session, event, record)
+        elif isinstance(event, ReferralEnteredInError | ReferralConsentEnded):
+            await unheard.note(session, event, record)
+        elif isinstance(event, ConsentRestated | ControlRestated):
+            restatements.append((event, record))
     await noted.place(session, places)
+    await unheard.restated(session, restatements)
 
 
 async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note what crossed, what each party told may see from now on, and which ends of consents count."""
+    """Note what crossed, what each party told may see from now on, which ends of consents count, what nobody heard."""
     read = [(record.partition, _DISCLOSURE.decode(record.value or b"")) for record in records]
     applied = [(partition, each.source_offset) for partition, each in read if each.result == _APPLIED]
     await _events_noted(session, applied)
@@ -80,6 +91,7 @@ async def apply_disclosures(session: AsyncSession, records: Sequence[Record]) ->
     if said:
         await _apply_decisions(session, said)
     await ended.confirm(session, applied)
+    await unheard.denied(session, [(partition, each.source_offset) for partition, each in read if _in_doubt(each)])
 
 
 async def _apply_decisions(session: AsyncSession, said: Sequence[tuple[DecisionId, Told]]) -> None:
@@ -110,6 +122,10 @@ async def apply_deliveries(session: AsyncSession, records: Sequence[Record]) -> 
         views = Views(session, await store.locked_views(session, {row.referral_id for row in reached}))
         for row in reached:
             await views.reached(row)
+
+
+def _in_doubt(disclosure: Disclosure) -> bool:
+    return any(not DOUBTS.isdisjoint(decision.reasons) for decision in disclosure.decisions)
 
 
 def _understood(record: Record) -> Event | None:

@@ -204,3 +204,22 @@ class ConsentEnd(Table, table=True):
     reason: Reason = Field(sa_type=Text)
     applied: bool
     told: bool
+
+
+class Unheard(Table, table=True):
+    """A word on the log that recipients must hear: until it is decided, or, `denied` in doubt, said again.
+
+    `restated`: the doubt in which it was said is over. `consent_id` and `reason` are of a consent's end alone; without
+    them its referral was entered in error.
+    """
+
+    __tablename__ = "unheard"
+
+    partition: int = Field(primary_key=True)
+    source_offset: int = Field(primary_key=True, sa_type=BigInteger)
+    referral_id: str = Field(sa_type=Text)
+    client_id: str = Field(sa_type=Text)
+    consent_id: str | None = Field(sa_type=Text)
+    reason: Reason | None = Field(sa_type=Text)
+    denied: bool
+    restated: bool

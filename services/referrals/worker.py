@@ -1,4 +1,4 @@
-"""What runs beside the API: the relay, the three readers, the clock that nudges and expires, and who tells of ends."""
+"""What runs beside the API: the relay, the three readers, the clock, and who tells of ends, in doubt again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from services.kit.relay import Relay
 from services.kit.required import require_topics
 from services.kit.settings import DatabaseSettings
 from services.kit.together import together
-from services.referrals import ended, lifecycle, publishing, reading, restored
+from services.referrals import ended, lifecycle, publishing, reading, restored, unheard
 
 STRUCK_EVERY: Final = 1.0  # seconds
 TOLD_EVERY: Final = 0.5  # seconds
@@ -90,6 +90,7 @@ async def _tell(database: Database) -> None:
     while True:
         try:
             await ended.tell(database)
+            await unheard.say_again(database)
         except Database.away as error:
-            logs.get().warning("ends of consents wait for the database", **logs.describe(error))
+            logs.get().warning("ends of consents and unheard words wait for the database", **logs.describe(error))
         await asyncio.sleep(TOLD_EVERY)

@@ -142,9 +142,9 @@ async def replay_delivery(delivery_id: str, caller: Manager, using: Using) -> bo
 async def read_inbox(caller: Reader, page: PageRequest, using: Using) -> Response:
     """Read what was told to the caller's organization, oldest first, each item as it may be told now.
 
-    It is what webhooks bring of referrals, for those who have none or have missed some; what is told of beds stands in
-    GET /availability and GET /holds of shelter_beds. A page may be shorter than `limit`; go on
-    until `next` is null, and later from the last one that was not.
+    It is what webhooks bring of referrals, and of the ends of your own consents, for those who have none or have missed
+    some; what is told of beds stands in GET /availability and GET /holds of shelter_beds. A page may be shorter than
+    `limit`; go on until `next` is null, and later from the last one that was not.
     """
     return await using.inbox.answer(caller.own_organization(), page.after, page.limit)
 

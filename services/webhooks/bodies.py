@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from services.kit.bodies import Actor, Body
 from services.kit.problems import refusal
 from services.webhooks.guard import LONGEST_URL
-from services.webhooks.messages import Message
+from services.webhooks.messages import ExpiringMessage, Message
 from services.webhooks.notices import AVAILABILITY_TYPE, EXPIRING_TYPE, HOLD_TYPES
 from services.webhooks.told import EVENT_TYPES, EVERYTHING
 
@@ -122,5 +122,5 @@ class Page(Body):
 class InboxPage(Body):
     """What was told, oldest first. Keep the last `next` that was not null: it is where to go on reading later."""
 
-    items: list[Message]
+    items: list[Message | ExpiringMessage]
     next: Annotated[str | None, Field(description="The cursor of what follows; null when there was nothing")]

@@ -11,6 +11,7 @@ from services.kit.database import Database
 from services.webhooks import inbox_items
 from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import CONSENT
+from services.webhooks.inbox_items import Item, Noticed
 from services.webhooks.leased_answer import LeasedAnswer
 from services.webhooks.readings import Reading, Readings, in_order
 from services.webhooks.render import to_json
@@ -22,10 +23,15 @@ PAGE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class Page:
-    """A page to be sent while its leases last; `position` is where the next one begins."""
+    """A page to be sent while its leases last, in order; `position` is where the next one begins."""
 
-    readings: Sequence[Reading]
+    shown: Sequence[Reading | Noticed]
     position: int
+
+    @property
+    def readings(self) -> list[Reading]:
+        """What of it was released."""
+        return [each for each in self.shown if isinstance(each, Reading)]
 
 
 class Inbox:
@@ -42,40 +48,56 @@ class Inbox:
         The cursor of what follows stands in it; none in an empty one, which says no more than "nothing new".
         """
         page = await self._page(organization, 0 if after is None else self._cursors.read(organization, after), limit)
-        items = b",".join(to_json(reading.message) for reading in page.readings if reading.message is not None)
-        following = self._cursors.write(organization, page.position) if page.readings else None
+        items = b",".join(body for each in page.shown if (body := _body(each)) is not None)
+        following = self._cursors.write(organization, page.position) if page.shown else None
         content = b'{"items":[' + items + b'],"next":' + json.dumps(following).encode() + b"}"
         return LeasedAnswer(self._readings, page.readings, content)
 
     async def _page(self, organization: str, position: int, limit: int) -> Page:
         page = Page([], position)
         began = time.monotonic()
-        while len(page.readings) < limit and (not page.readings or time.monotonic() - began < PAGE_SECONDS):
-            wanted = min(limit - len(page.readings), CHUNK)
+        while len(page.shown) < limit and (not page.shown or time.monotonic() - began < PAGE_SECONDS):
+            wanted = min(limit - len(page.shown), CHUNK)
             async with self._database.transaction() as session:
                 items = await inbox_items.take(session, organization, page.position, wanted)
             if not items:
                 break
-            answered = self._until_it_was_away(await self._readings.ask(items))
-            if not answered and not page.readings:
+            answered = self._until_it_was_away(await self._asked(items))
+            if not answered and not page.shown:
                 raise DependencyDown(CONSENT)
             page = await self._extended(page, answered)
             if len(answered) < len(items):
                 break
         return page
 
-    def _until_it_was_away(self, asked: Sequence[Reading | None]) -> list[Reading]:
+    async def _asked(self, items: Sequence[Item | Noticed]) -> list[Reading | Noticed | None]:
+        """Ask about decisions; of a notice nobody needs to be asked."""
+        asked = iter(await self._readings.ask([item for item in items if isinstance(item, Item)]))
+        return [next(asked) if isinstance(item, Item) else item for item in items]
+
+    def _until_it_was_away(self, asked: Sequence[Reading | Noticed | None]) -> list[Reading | Noticed]:
         """Return the answers before the first that is missing; what was released after that one is not sent."""
         end = asked.index(None) if None in asked else len(asked)
-        self._readings.drop(*asked[end:])
-        return [reading for reading in asked[:end] if reading is not None]
+        self._readings.drop(*(each for each in asked[end:] if isinstance(each, Reading)))
+        return [each for each in asked[:end] if each is not None]
 
-    async def _extended(self, page: Page, answered: Sequence[Reading]) -> Page:
+    async def _extended(self, page: Page, answered: Sequence[Reading | Noticed]) -> Page:
         """Add what may be shown, once the log will be told of every release."""
         if not answered:
             return page
         async with self._database.transaction() as session:
-            for reading in in_order(answered):
+            for reading in in_order([each for each in answered if isinstance(each, Reading)]):
                 await self._readings.note(session, reading)
-        shown = [reading for reading in answered if reading.message is not None]
-        return Page([*page.readings, *shown], answered[-1].item.position)
+        shown = [each for each in answered if isinstance(each, Noticed) or each.message is not None]
+        return Page([*page.shown, *shown], _position(answered[-1]))
+
+
+def _position(answered: Reading | Noticed) -> int:
+    return answered.position if isinstance(answered, Noticed) else answered.item.position
+
+
+def _body(answered: Reading | Noticed) -> bytes | None:
+    """What is shown of it, if anything."""
+    if isinstance(answered, Noticed):
+        return answered.body
+    return None if answered.message is None else to_json(answered.message)

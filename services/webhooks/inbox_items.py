@@ -1,5 +1,7 @@
 """Queries of inbox items: an organization's decisions, in their order or of one referral, none withheld for ever.
 
+Among them stand the notices that are told to it without a decision, each at its place.
+
 An item of which no message can be made leaves its place, and comes back at the end of the inbox when it is due again,
 by the very schedule of deliveries. So it neither stops what comes after it nor lies behind its reader's cursor unread.
 Once the schedule is used up it is given up for good: every reader passes it over, and the custodian is not asked again.
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import SQLColumnExpression, literal_column, select, text, update
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -23,15 +25,26 @@ from services.webhooks.model import RETRY_SCHEDULE, Delivery, Said, State, Unmad
 from services.webhooks.tables import Decision
 from services.webhooks.told import Told, decode
 
-_ITEM: Final[tuple[SQLColumnExpression[Any], ...]] = (
-    col(Decision.number),
-    col(Decision.position),
-    col(Decision.inbox_attempts),
-    col(Decision.inbox_failures),
-    literal_column(IS_VOID),
-    col(Decision.told),
-)
 # Whoever takes or changes several rows takes them in the order of their numbers, so that no two wait for each other.
+# What has failed as often as the schedule has attempts is given up: see model.step.
+_TAKE: Final = text(
+    "WITH following AS MATERIALIZED ("
+    " (SELECT number, CAST(NULL AS bytea) AS body, position FROM decisions"
+    "   WHERE organization = :organization AND position > :position AND NOT inbox_withheld AND inbox_due_at IS NULL"
+    "   AND inbox_failures < :most ORDER BY position LIMIT :limit)"
+    " UNION ALL"
+    " (SELECT NULL, body, position FROM notices WHERE inbox = :organization AND position > :position"
+    "   ORDER BY position LIMIT :limit)"
+    " ORDER BY position LIMIT :limit),"
+    " locked AS MATERIALIZED (SELECT number FROM decisions"
+    "  WHERE number IN (SELECT number FROM following) ORDER BY number FOR UPDATE),"
+    " counted AS (UPDATE decisions SET inbox_attempts = inbox_attempts + 1"
+    "  WHERE number IN (SELECT number FROM locked)"
+    "  RETURNING number, position, inbox_attempts, inbox_failures, {is_void} AS is_void, told)"
+    " SELECT CAST(NULL AS bytea) AS body, counted.* FROM counted"
+    " UNION ALL SELECT body, NULL, position, NULL, NULL, NULL, NULL FROM following WHERE body IS NOT NULL"
+    " ORDER BY position".replace("{is_void}", IS_VOID)
+)
 _LOCK_REFERRAL: Final = text(
     "SELECT FROM decisions WHERE organization = :organization AND referral_id = :referral_id"
     " AND verdict IN ('permit', 'status') ORDER BY number FOR UPDATE"
@@ -72,27 +85,19 @@ class Item:
     told: Told
 
 
-async def take(session: AsyncSession, organization: str, position: int, limit: int) -> list[Item]:
-    """Return the next items after `position`, each as a reading of its own."""
-    following = (
-        select(col(Decision.number))
-        .where(col(Decision.organization) == organization, col(Decision.position) > position)
-        .where(col(Decision.inbox_withheld).is_(False), col(Decision.inbox_due_at).is_(None))
-        .where(col(Decision.inbox_failures) < len(RETRY_SCHEDULE))  # the rest is given up: see model.step
-        .order_by(col(Decision.position))
-        .limit(limit)
-    )
-    in_order = select(col(Decision.number)).where(col(Decision.number).in_(following)).order_by(col(Decision.number))
-    locked = in_order.with_for_update().cte("locked").prefix_with("MATERIALIZED")
-    counted = (
-        update(Decision)
-        .where(col(Decision.number).in_(select(locked.c.number)))
-        .values(inbox_attempts=col(Decision.inbox_attempts) + 1)
-        .returning(*_ITEM)
-        .execution_options(synchronize_session=False)
-    )
-    items = [_item(row) for row in (await session.execute(counted)).all()]
-    return sorted(items, key=lambda item: item.position)
+@dataclass(frozen=True)
+class Noticed:
+    """A notice at its place in the inbox, as it is written: whose it is may always read it."""
+
+    position: int
+    body: bytes
+
+
+async def take(session: AsyncSession, organization: str, position: int, limit: int) -> list[Item | Noticed]:
+    """Return what follows `position`, of decisions each as a reading of its own."""
+    values = {"organization": organization, "position": position, "limit": limit, "most": len(RETRY_SCHEDULE)}
+    rows = (await session.execute(_TAKE, values)).all()
+    return [_item(row) if body is None else Noticed(row[1], body) for body, *row in rows]
 
 
 async def take_referral(session: AsyncSession, organization: str, referral_id: str) -> list[Item] | None:

@@ -135,7 +135,7 @@ class ExpiringConsent(BaseModel):
 
 
 class ExpiringMessage(BaseModel):
-    """The body of a webhook of the type `consent.expiring`: as every message, at the recorder's endpoints alone."""
+    """The body of a webhook of the type `consent.expiring`, and an item of the inbox: for the recorder alone."""
 
     type: str
     timestamp: Annotated[str, Field(description="When it was found (RFC 3339, UTC)")]

@@ -1,6 +1,6 @@
-"""Queries of notices: each is kept once, with a delivery to each endpoint told; what it makes stale is not sent.
+"""Queries of notices: each is kept once, with a delivery to each endpoint told, and perhaps a place in an inbox.
 
-Deliveries, attempts and replays are those of everything else (services.webhooks.store).
+What it makes stale is not sent. Deliveries, attempts and replays are those of everything else: see store.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.keys import random_id
+from services.webhooks.decision_rows import LOCK_DECISIONS
 from services.webhooks.notices import AVAILABILITY_TYPE, Notice
 from services.webhooks.signatures import webhook_id
 
 KEPT_FOR: Final = timedelta(days=30)
-"""Much longer than anything is retried; what was told of beds is a matter of days, and there is much of it."""
+"""Much longer than anything is retried; what was told of beds is a matter of days, and there is much of it.
+
+What stands in an inbox stays there."""
 FORGOTTEN_AT_ONCE: Final = 500
 
 _ENDPOINTS: Final = (
@@ -24,9 +27,11 @@ _ENDPOINTS: Final = (
     " AND (organization = ANY(CAST(%(organizations)s AS text[])) OR %(public)s AND %(availability)s = ANY(types))"
 )
 _ADD_NOTICES: Final = (
-    "INSERT INTO notices (id, type, body)"
-    " SELECT id, type, body FROM unnest(CAST(%(ids)s AS text[]), CAST(%(types)s AS text[]),"
-    "  CAST(%(bodies)s AS bytea[])) WITH ORDINALITY AS said(id, type, body, place) ORDER BY place"
+    "INSERT INTO notices (id, type, body, inbox, position)"
+    " SELECT id, type, body, inbox,"
+    "  CASE WHEN inbox IS NOT NULL THEN nextval(pg_get_serial_sequence('decisions', 'position')) END"
+    " FROM unnest(CAST(%(ids)s AS text[]), CAST(%(types)s AS text[]), CAST(%(bodies)s AS bytea[]),"
+    "  CAST(%(inboxes)s AS text[])) WITH ORDINALITY AS said(id, type, body, inbox, place) ORDER BY place"
     " ON CONFLICT DO NOTHING RETURNING id, number"
 )
 _ADD_DELIVERIES: Final = (
@@ -50,7 +55,8 @@ _SUPERSEDE: Final = (
     " WHERE d.unit_id = said.unit_id AND d.unit_version < said.version AND d.state = 'pending'"
 )
 _FORGET: Final = text(
-    "WITH old AS (SELECT number FROM notices WHERE created_at < now() - CAST(:age AS interval) LIMIT :most),"
+    "WITH old AS (SELECT number FROM notices WHERE inbox IS NULL"
+    "  AND created_at < now() - CAST(:age AS interval) LIMIT :most),"
     " told AS (SELECT number FROM deliveries WHERE notice IN (SELECT number FROM old)),"
     " tried AS (DELETE FROM attempts WHERE delivery IN (SELECT number FROM told)),"
     " sent AS (DELETE FROM deliveries WHERE number IN (SELECT number FROM told))"
@@ -69,6 +75,7 @@ async def add(connection: AsyncConnection, notices: Sequence[Notice], id_key: by
         notice: ids
         for notice in notices
         if (ids := [id_ for id_, whose, types, test in endpoints if notice.is_for(whose, types, test=test)])
+        or notice.inbox is not None
     }
     if not told:
         return set()
@@ -80,7 +87,7 @@ async def add(connection: AsyncConnection, notices: Sequence[Notice], id_key: by
 
 
 async def forget(session: AsyncSession) -> None:
-    """Delete notices, with their deliveries and attempts, that are older than KEPT_FOR."""
+    """Delete notices, with their deliveries and attempts, that are older than KEPT_FOR and stand in no inbox."""
     await session.execute(_FORGET, {"age": KEPT_FOR, "most": FORGOTTEN_AT_ONCE})
 
 
@@ -94,10 +101,13 @@ def _whom(notices: Sequence[Notice]) -> dict[str, Any]:
 
 async def _numbers(connection: AsyncConnection, notices: Sequence[Notice]) -> dict[str, int]:
     """Insert notices, and return the numbers of those that are new, by id."""
+    if any(each.inbox is not None for each in notices):
+        await connection.execute(LOCK_DECISIONS.text)
     columns = {
         "ids": [each.id for each in notices],
         "types": [each.written.type for each in notices],
         "bodies": [each.written.body for each in notices],
+        "inboxes": [each.inbox for each in notices],
     }
     return dict(await (await connection.execute(_ADD_NOTICES, columns)).fetchall())
 

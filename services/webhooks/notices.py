@@ -1,10 +1,11 @@
-"""What is told without a decision: of beds, and to a consent's recorder of its end. Nothing crosses, so no release.
+"""What is told without a decision: of beds, and of a consent or a referral to whoever made it. It needs no release.
 
 A unit's public numbers are for whoever asked for them by name: they are addressed to nobody, and `*` stands for all
 that is. Of a test organization's unit tests alone are told, and of no other. A step of a hold is told to the hold's two
 organizations, once, whatever the number of its beds: each bed's record names them all, and no step happens twice to one
 hold, so the first record that comes is the message. A request, which has no bed, has one record for each step. That a
-consent ends is told to the organization that recorded it. Pure.
+consent ends is told to the organization that recorded it, and that nobody answered a referral to its originator, as any
+status is: nothing crosses. Both stand in inboxes too. Pure.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,17 @@ from typing import Any, Final, get_args
 import msgspec
 
 from schemas import beds
-from schemas.notices import ConsentExpiring
+from schemas.notices import ConsentExpiring, ReferralUnanswered
+from schemas.records import ReferralExpired
 from services.kit.broker import Record
+from services.webhooks.messages import Identified, Message
+from services.webhooks.render import to_json
 from services.webhooks.told import EVERYTHING
 
 AVAILABILITY_TYPE: Final = str(beds.UnitAvailability.__struct_config__.tag)
 HOLD_TYPES: Final = tuple(str(kind.__struct_config__.tag) for kind in get_args(beds.HoldEvents))
 EXPIRING_TYPE: Final = str(ConsentExpiring.__struct_config__.tag)
+_EXPIRED_TYPE: Final = str(ReferralExpired.__struct_config__.tag)
 _OF_A_HOLD: Final = ("hold_id", "unit_id", "beds", "organization", "holder", "expires_at", "reason")
 _OF_A_CONSENT: Final = ("consent_id", "client_id", "to", "expires_at", "days_left")
 
@@ -39,12 +44,13 @@ class Notice(msgspec.Struct, frozen=True):
     """What there is to tell, and whom: the `organizations`; None is whoever asked for it by name.
 
     `id` is the same whenever the same is told again. Of a unit, a higher `version` takes the place of a lower one, and
-    `test` says whether it is a test organization's.
+    `test` says whether it is a test organization's. `inbox`: the organization in whose inbox it stands, too.
     """
 
     id: str
     written: Written
     organizations: tuple[str, ...] | None = None
+    inbox: str | None = None
     unit_id: str | None = None
     version: int | None = None
     test: bool = False
@@ -56,7 +62,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-Event = beds.UnitAvailability | beds.HoldEvents | ConsentExpiring
+Event = beds.UnitAvailability | beds.HoldEvents | ConsentExpiring | ReferralUnanswered
 _EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
@@ -80,7 +86,9 @@ def _notice(event: Event) -> Notice:
     kind = str(event.__struct_config__.tag)
     if isinstance(event, ConsentExpiring):
         told = {name: getattr(event.data, name) for name in _OF_A_CONSENT}
-        return Notice(event.id, _written(kind, event.time, told), (event.data.recorder,))
+        return _own(event.id, _written(kind, event.time, told), event.data.recorder)
+    if isinstance(event, ReferralUnanswered):
+        return _own(event.id, _expired(event), event.data.originator.organization)
     if isinstance(event, beds.UnitAvailability):
         unit = event.data
         written = _written(kind, event.time, unit)
@@ -91,6 +99,31 @@ def _notice(event: Event) -> Notice:
         told["bed_ids"] = hold.bed_ids
     parties = tuple(sorted({hold.organization, hold.holder}))
     return Notice(f"{hold.hold_id} {kind}", _written(kind, event.time, told), parties)
+
+
+def _own(id_: str, written: Written, organization: str) -> Notice:
+    """What tells an organization of what it made itself."""
+    return Notice(id_, written, (organization,), inbox=organization)
+
+
+def _expired(event: ReferralUnanswered) -> Written:
+    """The status that its recipient is told by a decision, as far as it is known to be told to the originator."""
+    own = event.data
+    project: dict[str, Any] = {} if own.originator.project is None else {"publisher_project": own.originator.project}
+    data = Identified(
+        event_id=event.id,
+        verdict="status",
+        publisher=own.originator.organization,
+        **project,
+        purpose=own.purpose,
+        referral_id=own.referral_id,
+        referral_version=own.version,
+        status="expired",
+        shared={},
+        obligations=[],
+        notices=[],
+    )
+    return Written(_EXPIRED_TYPE, to_json(Message(type=_EXPIRED_TYPE, timestamp=event.time, data=data)))
 
 
 def _written(kind: str, time: str, data: beds.Unit | dict[str, Any]) -> Written:

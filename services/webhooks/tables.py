@@ -67,7 +67,10 @@ class Decision(Table, table=True):
 
 
 class Notice(Table, table=True):
-    """What is told without a decision, as the body that is sent: nothing of who a client is; it stands in no inbox."""
+    """What is told without a decision, as the body that is sent: nothing of who a client is.
+
+    `inbox`: the organization in whose inbox it stands, at `position` among its decisions; None for none.
+    """
 
     __tablename__ = "notices"
 
@@ -75,6 +78,8 @@ class Notice(Table, table=True):
     id: str = Field(sa_type=Text, unique=True)
     type: str = Field(sa_type=Text)
     body: bytes = Field(sa_type=LargeBinary)
+    inbox: str | None = Field(default=None, sa_type=Text)
+    position: int | None = Field(default=None, sa_type=BigInteger)
     created_at: datetime = Field(sa_type=WITH_ZONE)
 
 

@@ -23,7 +23,7 @@ from services.webhooks.sender import Sender
 from services.webhooks.told import told_by
 
 DISCLOSURES: Final = "disclosures"
-NOTICES: Final = ("bed-availability", "bed-holds", "consent-notices")
+NOTICES: Final = ("bed-availability", "bed-holds", "consent-notices", "referral-notices")
 PATIENCE: Final = 0.05
 """Seconds that notices may be gathered for: a unit's changes come in bursts, and only the last counts."""
 SWEEP_SECONDS: Final = 1.0

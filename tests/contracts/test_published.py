@@ -19,7 +19,7 @@ from schemas.beds import HoldEvents, UnitAvailability
 from schemas.disclosures import Delivery
 from schemas.events import Party
 from schemas.json_schema import EVENTS
-from schemas.notices import ConsentExpiring
+from schemas.notices import ConsentExpiring, ReferralUnanswered
 from schemas.records import Event
 from services.cli.documents import published
 from services.webhooks.arriving import MESSAGES
@@ -156,9 +156,12 @@ def _changed(value: Any) -> Iterator[Any]:
             yield from ([*value[:number], each, *value[number + 1 :]] for each in _changed(inner))
 
 
+EVENT = Event | UnitAvailability | HoldEvents | ConsentExpiring | ReferralUnanswered
+
+
 def _parses(name: str, value: dict[str, Any]) -> bool:
     try:
-        event = msgspec.json.decode(json.dumps(value), type=Event | UnitAvailability | HoldEvents | ConsentExpiring)
+        event = msgspec.json.decode(json.dumps(value), type=EVENT)
     except msgspec.ValidationError:
         return False
     # The strict parser takes no null: what says nothing is left out.

@@ -59,6 +59,9 @@ async def test_a_referral_that_nobody_answers_is_asked_for_again_and_expires_for
         connection.execute("UPDATE referrals SET respond_by = clock_timestamp() WHERE id = %s", (referral,))
     [expired] = await town.shelter.told(referral, "referral.expired")
     assert expired["data"]["status"] == "expired"
+    [told] = await town.outreach.told(referral, "referral.expired")
+    assert told == expired
+    assert told in await _inbox(town.outreach, referral)
     own = await town.outreach.get("referrals", f"/referrals/{referral}")
     assert own["history"][1:] == [{"status": "expired", "at": expired["timestamp"], "by": "clock"}]
     is_problem(await accept(town.shelter, referral), 409, "invalid-transition", "to")

@@ -25,6 +25,10 @@ from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
+IN_ERROR = "referral.entered_in_error"
+OF_REQUEST = (
+    "FROM deliveries d JOIN decisions ON decisions.number = d.decision WHERE referral_id = %s AND verdict = 'permit'"
+)
 SAID = {"identity": {"first_name": "Tomasa"}, "household": EVERYTHING["household"]}
 
 
@@ -65,6 +69,26 @@ class Referred:
     async def accept(self) -> None:
         """Accept it, which seals nothing: its originator would be told."""
         await self.town.shelter.post("referrals", f"/referrals/{self.referral}/transitions", {"to": "accepted"})
+
+    async def enter_in_error(self) -> None:
+        path = f"/referrals/{self.referral}/transitions"
+        await self.town.outreach.post("referrals", path, {"to": "entered_in_error"})
+
+    async def delivery(self, state: str) -> None:
+        """Wait until the request's delivery to the shelter is in this state."""
+
+        def found() -> bool:
+            with direct(self.stack.database("webhooks")) as connection:
+                return connection.execute(f"SELECT d.state {OF_REQUEST}", [self.referral]).fetchall() == [(state,)]
+
+        await wait_until_async(found, what=f"the delivery to be {state}")
+
+    def retry(self) -> None:
+        """Let the request's next attempt be now, whatever came of the one before."""
+        with direct(self.stack.database("webhooks")) as connection:
+            [(number,)] = connection.execute(f"SELECT d.number {OF_REQUEST}", [self.referral]).fetchall()
+            again = "UPDATE deliveries SET state = 'pending', due_at = now() WHERE number = %s"
+            connection.execute(again, [number])
 
     async def crosses(self) -> dict[str, Any]:
         """Update, and return what the shelter is told then."""
@@ -146,6 +170,32 @@ async def test_whatever_left_it_in_doubt_the_same_referral_goes_on(
     await asyncio.gather(*(hurt(number) for number in range(len(DAMAGES))))
 
 
+async def test_what_was_entered_in_error_in_doubt_never_leaves_and_its_copy_is_asked_back_after_it(
+    running_stack: StackProcess, town: Providers, planting: AIOKafkaProducer
+) -> None:
+    """A permit that still waits for its next attempt: tried again in the doubt, and after it."""
+    one = Referred(running_stack, town, planting)
+    outreach, shelter = town.outreach, town.shelter
+    one.client = await outreach.client()
+    await outreach.grant(shelter, one.client, "identity", "household")
+    shelter.desk.answers = [(500, {"Retry-After": "3600"})]
+    one.referral = await outreach.refer(shelter, one.client, segments=SAID)
+    await shelter.told(one.client, "referral.requested")
+    await one.delivery("pending")
+    with in_doubt_for_long(running_stack, one.client):
+        await one.plant(DAMAGES[0](one.client, await one.said("consent.granted", one.client)))
+        await one.is_denied("client-in-doubt", one.enter_in_error)
+        one.retry()
+        await one.delivery("withheld")
+        assert shelter.heard(one.referral, IN_ERROR) == [], "in doubt nobody hears anything"
+    await one.restated("consent.restated", one.client, 1)
+    [word] = await shelter.told(one.referral, IN_ERROR)
+    assert (word["data"]["status"], word["data"]["obligations"]) == ("entered_in_error", ["withdraw-copy"])
+    one.retry()
+    await one.delivery("withheld")
+    assert len(shelter.requests(one.client)) == 1, "the one that was tried before the error"
+
+
 async def test_a_partition_is_denied_in_doubt_of_control_and_goes_on_under_the_agreements_in_force(
     running_stack: StackProcess, town: Providers, planting: AIOKafkaProducer
 ) -> None:
@@ -176,6 +226,16 @@ def kept(stack: StackProcess, service: str, lock: str, *values: str) -> Iterator
     with direct(stack.database(service)) as connection, connection.transaction():
         connection.execute(lock.encode(), values)
         yield
+
+
+@contextmanager
+def in_doubt_for_long(stack: StackProcess, client: str) -> Iterator[None]:
+    """Let consent believe that it has just restated a client, so that a doubt lasts as long as the block."""
+    say = "UPDATE clients SET restated_at = {} WHERE id = %s"
+    with direct(stack.database("consent")) as connection:
+        connection.execute(say.format("now() + interval '1 hour'"), [client])
+        yield
+        connection.execute(say.format("NULL"), [client])
 
 
 async def waiting(stack: StackProcess, service: str) -> None:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from schemas.events import Party
+from schemas.notices import ReferralUnanswered, UnansweredReferral
 from schemas.records import (
     ConsentExcluded,
     ReferralAccepted,
@@ -17,9 +19,10 @@ from schemas.records import (
     ReferralRequested,
     ReferralRespondSoon,
 )
+from services.kit.broker import read_all
 from services.referrals import lifecycle
 from tests.conftest import Databases
-from tests.support.chronicle import OUTREACH, SHELTER
+from tests.support.chronicle import OUTREACH, PURPOSE, SHELTER
 from tests.support.governance import is_problem
 from tests.support.tables import direct
 from tests.support.town import Town, founded
@@ -85,6 +88,22 @@ async def test_a_referral_nobody_answers_expires(town: Town) -> None:
     history = (await town.own_view(referral))["history"]
     assert history[1:] == [{"status": "expired", "at": expired.time, "by": "clock"}]
     is_problem(await town.move(SHELTER, reference, "accepted"), 409, "invalid-transition", "to")
+    told = UnansweredReferral(
+        referral_id=referral,
+        originator=Party(organization=OUTREACH),
+        purpose=PURPOSE,
+        version=expired.data.referral.version,
+    )
+    (notice,) = await unanswered(town, referral)
+    assert (notice.id, notice.time, notice.data) == (expired.id, expired.time, told), "told to its originator once"
+
+
+async def unanswered(town: Town, referral: str) -> list[ReferralUnanswered]:
+    """What stands on referral-notices of a referral, once all is there that was to be said."""
+    await town.all_read()
+    runs = read_all(town.bootstrap, "referral-notices", {0: 0})
+    said = [msgspec.json.decode(one.value or b"", type=ReferralUnanswered) async for run in runs for one in run]
+    return [each for each in said if each.data.referral_id == referral]
 
 
 async def test_a_recipient_is_asked_again_once_whoever_strikes_the_clock_and_however_often(town: Town) -> None:
@@ -121,6 +140,7 @@ async def test_who_has_answered_or_is_late_is_not_asked_again(town: Town) -> Non
     await town.shown(OUTREACH, late, "expired")
     for referral in (answered, late, history):
         assert (await town.own_view(referral))["nudged_at"] is None
+    assert [len(await unanswered(town, each)) for each in (answered, late, history)] == [0, 1, 0]
     with direct(town.settings.database_url) as connection:
         query = "SELECT id FROM referrals WHERE nudge_at IS NULL AND id = ANY(%s)"
         assert connection.execute(query, ([late, history],)).fetchall() == [(history,)]

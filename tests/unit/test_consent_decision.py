@@ -11,7 +11,7 @@ from policy.allowed import Allowed
 from policy.regimes import Rule
 from schemas.events import Consent, DataCategory, HeldConsent
 from services.consent.asked import ReleaseRequest
-from services.consent.decision import Case, Outcome, decide
+from services.consent.decision import Case, Outcome, decide, withheld
 
 CATEGORIES: tuple[DataCategory, ...] = ("need", "identity", "household", "health")
 RANK = {"withheld": 0, "closed": 1, "status": 2, "deidentified": 3, "permit": 4}
@@ -62,9 +62,14 @@ def asked(**changes: Any) -> ReleaseRequest:
 
 
 def answer(
-    request: ReleaseRequest, states: list[Allowed], before: frozenset[str], *, excluded: bool = False
+    request: ReleaseRequest,
+    states: list[Allowed],
+    before: frozenset[str],
+    *,
+    excluded: bool = False,
+    in_error: bool = False,
 ) -> Outcome:
-    return decide(request, Case(states, excluded, before, AT))
+    return decide(request, Case(states, excluded, before, AT, in_error))
 
 
 def status(**changes: Any) -> ReleaseRequest:
@@ -145,6 +150,9 @@ def test_the_second_decision(
     assert (outcome.verdict, set(outcome.categories), outcome.reason) == (verdict, categories, reason)
     silenced = answer(request_, states, frozenset(before), excluded=True)
     assert (silenced.verdict, silenced.reason) == ("withheld", "excluded"), "whoever is told, whatever is asked"
+    in_error = answer(request_, states, frozenset(before), in_error=True)
+    nothing_but_the_word = outcome if request_.verdict == "status" else withheld("entered-in-error")
+    assert in_error == nothing_but_the_word
 
 
 def test_a_release_rests_on_the_consents_of_what_it_gives() -> None:

@@ -21,7 +21,7 @@ def declaration(**changes: object) -> str:
 def test_the_topics_are_those_of_the_design() -> None:
     decided, others = (
         {"client-events", "disclosures", "deliveries"},
-        {"bed-availability", "bed-holds", "consent-notices"},
+        {"bed-availability", "bed-holds", "consent-notices", "referral-notices"},
     )
     assert set(topics.load()) == decided | others
 

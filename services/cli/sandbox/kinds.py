@@ -155,7 +155,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "referral.entered_in_error": Kind("a referral to you was a mistake", _in_error),
     "referral.consent_ended": Kind("a consent, by which you know somebody, was a mistake", _consent_ended),
     "referral.closed": Kind("who was referred to you said stop", _closed),
-    "consent.expiring": Kind("a consent that you recorded ends in three days", _expiring, in_inbox=False),
+    "consent.expiring": Kind("a consent that you recorded ends in three days", _expiring),
     "hold.requested": _of_beds("the shelter is asked for a bed", _asked),
     "hold.placed": _of_beds("a bed is held", _held),
     "hold.extended": _of_beds("a bed is held for longer", _extended),
