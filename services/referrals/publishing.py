@@ -1,5 +1,6 @@
 """Puts a referral's events into the outbox; the caller holds the referral's row locked."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -144,11 +145,23 @@ async def tell_originator(session: AsyncSession, referral: Referral, expired: Pu
     await outbox.put(session, topic=NOTICES, key=referral.id.encode(), aggregate=referral.id, body=body)
 
 
-async def publish_end(session: AsyncSession, referral: Referral, member: Member, ended: ConsentEnded) -> None:
-    """Publish, under a member's client id, that a consent ended under which something was disclosed about it."""
+def id_of_end(referral_id: str, ended: ConsentEnded) -> str:
+    """The id of the event that says this of a referral, whenever it is said: so a copy is known to be one."""
+    what = f"{referral_id} {ended.id} {ended.reason} {ended.version}"  # a consent is about one client alone
+    return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+async def publish_end(
+    session: AsyncSession, referral: Referral, member: Member, ended: ConsentEnded, *, again: bool = False
+) -> None:
+    """Publish, under a member's client id, that a consent ended under which something was disclosed about it.
+
+    `again`: what was said before was heard by nobody, so this is no copy of it.
+    """
     status = await _status_told(session, referral, member)
     data = replace(public_data(referral, member, referral.originating_party, status), consent_ended=ended)
-    await _put(await driver(session), ReferralConsentEnded, data)
+    event_id = None if again else id_of_end(referral.id, ended)
+    await _put(await driver(session), ReferralConsentEnded, data, event_id=event_id)
 
 
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:
@@ -166,9 +179,16 @@ def _event_type(status: ReferralStatus) -> type:
     return TYPES[f"referral.{status}"]
 
 
-async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> Published:
+async def _put(
+    connection: AsyncConnection,
+    event_type: type,
+    data: ReferralData,
+    *,
+    notify: bool = True,
+    event_id: str | None = None,
+) -> Published:
     now = datetime.now(UTC)
-    event = event_type(id=random_id(), source=SOURCE, time=rfc3339(now), specversion="1.0", data=data)
+    event = event_type(id=event_id or random_id(), source=SOURCE, time=rfc3339(now), specversion="1.0", data=data)
     await outbox.put_on(
         connection,
         topic=TOPIC,

@@ -11,8 +11,6 @@ from policy.decide import DOUBTS
 from policy.parse import Refused, check_key, parse
 from schemas.disclosures import Decision, Delivery, DisclosedEvent, Disclosure
 from schemas.records import (
-    ConsentEnteredInError,
-    ConsentExpired,
     ConsentGranted,
     ConsentRestated,
     ControlRestated,
@@ -58,7 +56,7 @@ class OtherReaderStandsStillError(Exception):
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note where the events with boxes stand, which consents ended and what must be heard, and follow grants.
+    """Note where the events with boxes stand, which consents ended or were renewed, what must be heard; follow grants.
 
     What can't be understood is the boundary's matter.
     """
@@ -72,7 +70,7 @@ async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None
             await noted.place(session, places)
             places = []
             await lifecycle.follow(session, event, record.partition)
-        elif isinstance(event, ConsentEnteredInError | ConsentExpired):
+        if isinstance(event, ended.Noted):
             await ended.note(session, event, record)
         elif isinstance(event, ReferralEnteredInError | ReferralConsentEnded):
             await unheard.note(session, event, record)

@@ -16,7 +16,7 @@ from schemas.events import ConsentEnded
 from schemas.records import ConsentRestated, ControlRestated, ReferralConsentEnded, ReferralEnteredInError
 from services.kit.broker import Record
 from services.kit.database import Database, driver
-from services.referrals import model, publishing, store
+from services.referrals import ended, model, publishing, store
 from services.referrals.tables import Referral, Unheard
 
 SAID_AT_ONCE: Final = 100
@@ -58,14 +58,15 @@ _READY: Final = text(
 
 async def note(session: AsyncSession, event: Word, record: Record) -> None:
     """Note what a record says, until the boundary has answered it."""
-    ended = event.data.consent_ended
+    end = event.data.consent_ended
     row = {
         "partition": record.partition,
         "source_offset": record.offset,
         "referral_id": event.data.referral.id,
         "client_id": event.data.client_id,
-        "consent_id": ended.id if ended else None,
-        "reason": ended.reason if ended else None,
+        "consent_id": end.id if end else None,
+        "reason": end.reason if end else None,
+        "version": end.version if end else None,
         "denied": False,
         "restated": False,
     }
@@ -114,8 +115,10 @@ async def _say(session: AsyncSession, referral: Referral, word: Unheard) -> None
     if member is None:
         return
     if word.consent_id is not None and word.reason is not None:
-        publishing.count(referral, member)
-        await publishing.publish_end(session, referral, member, ConsentEnded(id=word.consent_id, reason=word.reason))
+        end = ConsentEnded(id=word.consent_id, reason=word.reason, version=word.version)
+        if not await ended.is_renewed(session, end):
+            publishing.count(referral, member)
+            await publishing.publish_end(session, referral, member, end, again=True)
     elif referral.status == model.IN_ERROR:
         publishing.count(referral, member)
         await publishing.publish_status(session, referral, member, referral.originating_party)

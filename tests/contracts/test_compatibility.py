@@ -12,7 +12,7 @@ from services.cli.documents import released
 
 PRESENT = released.present()
 VERSIONS = released.versions()
-DIGESTS = {1: "f78f911fb2cfc141b6d6c92a25cddb0408f03a3ac21eeeb5885599cde3f7b44b"}
+DIGESTS = {1: "57cdd62ccc8c2bc5a661a0825372f7d432519706bee0c6896739158e2fd11635"}
 """What each release froze: whoever releases a version adds its line."""
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("client_id", sa.Text, nullable=False),
         sa.Column("consent_id", sa.Text),
         sa.Column("reason", sa.Text),
+        sa.Column("version", sa.BigInteger),
         sa.Column("denied", sa.Boolean, nullable=False),
         sa.Column("restated", sa.Boolean, nullable=False),
     )
