@@ -9,7 +9,7 @@ from policy.regimes import Rule, rule
 from schemas.events import ClientConsents, DataCategory, HeldConsent, HeldRevocation, Party, PurposeOfUse
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LIFTING_METHODS = frozenset({"written", "electronic"})
+LIFTING_METHODS = frozenset({"written", "electronic"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def lifted(exclusion: HeldConsent, recipient: str, consents: ClientConsents, at:
     return any(
         grant.recorder == exclusion.recorder
         and grant.order > exclusion.order
-        and grant.consent.method in _LIFTING_METHODS
+        and grant.consent.method in LIFTING_METHODS
         and recipient in grant.consent.to
         and lapse(grant, now) is None
         and any(_stands(grant, recipient, each, consents) for each in grant.consent.categories)

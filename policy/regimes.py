@@ -126,6 +126,11 @@ def may_attest(organization: Organization, project: str | None = None) -> bool:
     return not organization.victim_service_provider and not _is_part2(organization, project)
 
 
+def methods(organization: Organization) -> frozenset[ConsentMethod]:
+    """The forms of a consent under which all of its data crosses, whichever of its projects it is of."""
+    return _methods(organization, None)[0]
+
+
 def _methods(sender: Organization, project: str | None) -> tuple[frozenset[ConsentMethod], str]:
     if sender.victim_service_provider:
         return frozenset({"written"}), "needs-written-release"

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
-from policy.allowed import cuts, refused
+from policy.allowed import LIFTING_METHODS, cuts, refused
 from schemas.events import Consent as ConsentRecord
-from schemas.events import ConsentData, HeldConsent
+from schemas.events import ConsentData, ConsentMethod, HeldConsent
 from schemas.notices import ConsentExpiring, EndingConsent
 from schemas.records import ConsentExpired, ConsentGranted
 from services.consent import bodies
@@ -62,10 +62,13 @@ def renewed(known: bodies.Consent, body: bodies.Renewal) -> bodies.NewConsent:
     )
 
 
-def check_renewable(client: Locked, consent: bodies.Consent, body: bodies.Renewal) -> None:
+def check_renewable(
+    client: Locked, consent: bodies.Consent, body: bodies.Renewal, methods: frozenset[ConsentMethod]
+) -> None:
     """Refuse to say again what the client has taken back since, or to end what is in force; Problem 409, 422.
 
     A later grant beats a refusal and lifts an exclusion: who renews means what was said, not what came after.
+    `methods` are the forms that permit all of the recorder's data to cross.
     """
     if consent.status == "lost":
         raise Problem("not-renewable", "A later version of the consent was lost with a database; record a new consent.")
@@ -76,6 +79,28 @@ def check_renewable(client: Locked, consent: bodies.Consent, body: bodies.Renewa
         raise invalid_body(
             "valid_from", "must not be in the future: the consent is in force, and would not be until then"
         )
+    _check_form(grant, client, body.form.method, methods)
+
+
+def _check_form(grant: HeldConsent, client: Locked, method: ConsentMethod, methods: frozenset[ConsentMethod]) -> None:
+    """Refuse a form that permits less than the one whose place it takes: at the desk the consent seems to go on."""
+    counting: list[tuple[frozenset[str], str]] = [(methods, "some of your data crosses under nothing less")]
+    if _lifts(grant, client):
+        counting.append((LIFTING_METHODS, "the consent lifts an exclusion, which nothing less does"))
+    for forms, why in counting:
+        if grant.consent.method in forms and method not in forms:
+            needed = " or ".join(sorted(forms))
+            raise invalid_body(
+                "form.method", f"must be {needed}: {why}; to permit less, revoke it and record a new one"
+            )
+
+
+def _lifts(grant: HeldConsent, client: Locked) -> bool:
+    """Whether its recorder had excluded any of its recipients before."""
+    return any(
+        one.recorder == grant.recorder and one.order < grant.order and {*one.consent.to} & {*grant.consent.to}
+        for one in client.consents.exclusions
+    )
 
 
 def _is_narrowed(grant: HeldConsent, client: Locked) -> bool:

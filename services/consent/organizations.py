@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from policy.regimes import may_attest
+from policy.regimes import may_attest, methods
+from schemas.events import ConsentMethod
 from services.consent.bodies import LOCAL, Identifier
 from services.consent.clients import Known
 from services.consent.key_encryption import KeyEncryption
@@ -68,6 +69,13 @@ class Organizations:
         if not await self._appears(organization):
             raise DependencyDown("event log")
         return all(may_attest(control.organizations[organization]) for control in self.view.controls())
+
+    async def methods(self, organization: str) -> frozenset[ConsentMethod]:
+        """In which forms a consent counts for all its data, by all of the control states in force; DependencyDown."""
+        if not await self._appears(organization):
+            raise DependencyDown("event log")
+        found = [methods(control.organizations[organization]) for control in self.view.controls()]
+        return frozenset.intersection(*found)
 
     async def known_as(self, organization: str, identifiers: Sequence[Identifier]) -> list[Known]:
         """Return a person's identifiers as they are kept; Problem 422 for a system that the organization lacks.

@@ -18,18 +18,20 @@ async def renew_consent(
     """Record that the client permits the same again: a new version, which takes the old one's place.
 
     The same recipients, categories and purposes; a new form and a new end, under the rules for every permission. What
-    the client has revoked, refused or excluded since, even in part, is not renewed: record what is permitted now.
+    the client has revoked, refused or excluded since, even in part, is not renewed: record what is permitted now. Nor
+    is it renewed in a form that permits less than its last one did: verbally where a signature is needed, say.
     """
     recorder = caller.own_organization()
     async with database_of(request).transaction() as session:
         known = await store.own_consent(session, recorder, consent_id)
     said = ending.renewed(known, body)
     await check(said, recorder, organizations_of(request))
+    methods = await organizations_of(request).methods(recorder)
 
     async def record(session: AsyncSession) -> bodies.Made:
         client = await clients.lock(session, recorder, known.client_id)
         now = await store.own_consent(session, recorder, consent_id)
-        ending.check_renewable(client, now, body)
+        ending.check_renewable(client, now, body, methods)
         change = model.consent_change(client, said, consent_id=consent_id, recorder=recorder, version=now.version + 1)
         await store.renew_consent(session, client, change)
         return bodies.Made(id=consent_id)

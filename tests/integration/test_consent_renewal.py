@@ -9,6 +9,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from schemas.control import Project
+from schemas.events import Party
 from schemas.records import ConsentAttested, ConsentExpired, ConsentGranted
 from services.kit.auth import Scope
 from tests.conftest import Databases
@@ -18,6 +20,7 @@ from tests.support.registry import Registry, assert_names, founded
 from tests.support.sealed import form
 from tests.support.waiting import wait_until_async
 
+CLINIC = Project(id="clinic", name="Clinic", project_type=6, part2_program=True, hmis_participation="none")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -124,6 +127,21 @@ async def test_the_rules_are_those_of_every_permission(registry: Registry) -> No
     refusal = await registry.narrow(client, "refuse", categories=["health"])
     refused = await renew(registry, refusal["id"])
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-a-grant")
+
+
+async def test_spoken_it_does_not_take_the_place_of_a_signature_that_a_part_2_program_needs(registry: Registry) -> None:
+    """What crossed would not any more, and nobody at the desk would know."""
+    signed, spoken = await registry.client(ANNEX), await registry.client(ANNEX)
+    consent = (await registry.permit(signed, ANNEX))["id"]
+    never_enough = (await registry.permit(spoken, ANNEX, form=form("verbal")))["id"]
+    await registry.control(registry.says.organization(ANNEX, CLINIC))
+    sealed = await registry.sealed(signed, ["need", "identity"], originator=Party(organization=ANNEX))
+    assert_names(await renew(registry, consent, ANNEX, form=form("verbal")), "form.method")
+    assert (await renew(registry, consent, ANNEX)).json()["version"] == 2
+    assert (await registry.release(sealed.asked()))["categories"] == ["identity", "need"]
+    assert (await renew(registry, never_enough, ANNEX, form=form("verbal"))).json()["version"] == 2
+    await registry.control(registry.says.organization(ANNEX))
+    assert (await renew(registry, consent, ANNEX, form=form("verbal"))).json()["version"] == 3
 
 
 async def test_it_is_its_recorders_alone_and_takes_the_right_to_write(registry: Registry) -> None:
