@@ -62,6 +62,22 @@ def renewed(known: bodies.Consent, body: bodies.Renewal) -> bodies.NewConsent:
     )
 
 
+def of_the_renewal(refused: Problem, known: bodies.Consent) -> Problem:
+    """The same as a renewal's answer: what its body has no field for stands in the consent itself; 409, in words."""
+    fields = [fault.field.split(".") for fault in refused.faults]
+    strange = [field for field in fields if field[0] not in bodies.Renewal.model_fields]
+    match strange:
+        case []:
+            return refused
+        case [["to", place], *_]:
+            words = f"{known.to[int(place)]}, to whom the consent permits it, does not exist any more"
+        case [["attested"], *_]:
+            words = "The consent is attested, and your organization may not attest any more"
+        case _:
+            words = "Something of the consent is not acceptable any more"
+    return Problem("not-renewable", f"{words}: record a new consent.")
+
+
 def check_renewable(
     client: Locked, consent: bodies.Consent, body: bodies.Renewal, methods: frozenset[ConsentMethod]
 ) -> None:

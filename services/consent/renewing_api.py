@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.consent import bodies, clients, ending, model, store
 from services.consent.api import ConsentWriter, check, database_of, organizations_of, watched
 from services.kit.idempotency import Once
+from services.kit.problems import Problem
 from services.kit.waiting import Wait
 
 router = APIRouter()
@@ -25,7 +26,10 @@ async def renew_consent(
     async with database_of(request).transaction() as session:
         known = await store.own_consent(session, recorder, consent_id)
     said = ending.renewed(known, body)
-    await check(said, recorder, organizations_of(request))
+    try:
+        await check(said, recorder, organizations_of(request))
+    except Problem as refused:
+        raise ending.of_the_renewal(refused, known) from None
     methods = await organizations_of(request).methods(recorder)
 
     async def record(session: AsyncSession) -> bodies.Made:

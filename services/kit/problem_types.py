@@ -108,7 +108,8 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "not-renewable": ProblemType(
         409,
         "Not renewable",
-        "Something of the consent was revoked, refused, excluded or entered in error since; record a new consent.",
+        "Something of the consent was revoked, refused, excluded or entered in error since, or can't be said any more; "
+        "record a new consent.",
     ),
     "no-client-code": ProblemType(
         409,

@@ -9,13 +9,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from schemas.control import Project
+from schemas.control import ControlRestatedData, Project
 from schemas.events import Party
-from schemas.records import ConsentAttested, ConsentExpired, ConsentGranted
+from schemas.records import ConsentAttested, ConsentExpired, ConsentGranted, ControlRestated
 from services.kit.auth import Scope
 from tests.conftest import Databases
-from tests.support.control_records import ANNEX, OUTREACH, SAFE_HOUSE, SHELTER
-from tests.support.log import decode_event
+from tests.support.control_records import ANNEX, BYSTANDER, OUTREACH, SAFE_HOUSE, SHELTER
+from tests.support.log import context, decode_event
 from tests.support.registry import Registry, assert_names, founded
 from tests.support.sealed import form
 from tests.support.waiting import wait_until_async
@@ -37,8 +37,34 @@ def later(days: float) -> str:
 async def renew(
     registry: Registry, consent: str, by: str = OUTREACH, *, key: str = "", **changes: Any
 ) -> httpx.Response:
+    """Renew; whatever field a refusal names must be one of the renewal's body."""
     body = {"expires_at": later(60), "form": form("written"), **changes}
-    return await registry.post(by, f"/consents/{consent}/renewal", body, prefer="wait=10", key=key)
+    answer = await registry.post(by, f"/consents/{consent}/renewal", body, prefer="wait=10", key=key)
+    if answer.status_code == 422:
+        document = (await registry.http.get("/openapi.json")).json()
+        for error in answer.json()["errors"]:
+            assert has_field(document, error["field"]), f"a renewal has no {error['field']}"
+    return answer
+
+
+def has_field(document: dict[str, Any], field: str) -> bool:
+    """Whether the document says that the body of a renewal has this field."""
+    operation = document["paths"]["/consents/{consent_id}/renewal"]["post"]
+    shapes = [operation["requestBody"]["content"]["application/json"]["schema"]]
+    for step in field.split("."):
+        shapes = [each for shape in shapes for each in plain(document, shape)]
+        inner = [each.get("items") if step.isdigit() else each.get("properties", {}).get(step) for each in shapes]
+        shapes = [each for each in inner if each is not None]
+    return bool(shapes)
+
+
+def plain(document: dict[str, Any], shape: dict[str, Any]) -> list[dict[str, Any]]:
+    """A shape without references and alternatives."""
+    if "$ref" in shape:
+        return plain(document, document["components"]["schemas"][shape["$ref"].rsplit("/", 1)[1]])
+    if "anyOf" in shape:
+        return [each for one in shape["anyOf"] for each in plain(document, one)]
+    return [shape]
 
 
 async def shown(registry: Registry, consent: str) -> Any:
@@ -142,6 +168,65 @@ async def test_spoken_it_does_not_take_the_place_of_a_signature_that_a_part_2_pr
     assert (await renew(registry, never_enough, ANNEX, form=form("verbal"))).json()["version"] == 2
     await registry.control(registry.says.organization(ANNEX))
     assert (await renew(registry, consent, ANNEX, form=form("verbal"))).json()["version"] == 3
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"expires_at": None}, "expires_at"),
+    ({"expires_at": "tomorrow"}, "expires_at"),
+    ({"expires_at": "1999-12-31T00:00:00Z"}, "expires_at"),
+    ({"valid_from": "2999-01-01T00:00:00Z"}, "valid_from"),
+    ({"form": None}, "form"),
+    ({"form": {"method": "written"}}, "form.notice_version"),
+    ({"form": form("written") | {"method": "by heart"}}, "form.method"),
+    ({"form": form("written") | {"signers": []}}, "form.signers"),
+    ({"form": form("written") | {"signers": [{"role": "client", "on": "2999-01-01"}]}}, "form.signers"),
+    ({"form": form("written") | {"signers": [{"role": "friend", "on": "2026-11-20"}]}}, "form.signers.0.role"),
+    ({"form": form("written") | {"document": {"sha256": "0", "held_by": "desk"}}}, "form.document.sha256"),
+    ({"form": form("verbal")}, "form.method"),
+    ({"actor": {"id": "staff-7"}}, "actor.role"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field"), REFUSED)
+async def test_what_it_lacks_is_named_by_a_field_of_its_own(
+    registry: Registry, changes: dict[str, Any], field: str
+) -> None:
+    consent = (await registry.permit(await registry.client(), attested=True))["id"]
+    assert_names(await renew(registry, consent, **changes), field)
+
+
+async def test_what_stands_in_the_way_of_the_consent_itself_is_said_in_words(registry: Registry) -> None:
+    """That it may not be attested any more, or that a recipient is gone: no field of the renewal can mend that."""
+    attested = (await registry.permit(await registry.client(ANNEX), ANNEX, attested=True))["id"]
+    gone = (await registry.permit(await registry.client(), to=[BYSTANDER, SHELTER]))["id"]
+    await registry.control(registry.says.organization(ANNEX, CLINIC))
+    assert_not_renewable(await renew(registry, attested, ANNEX), "may not attest any more")
+    await registry.control(restated_without(registry, BYSTANDER))
+    assert_not_renewable(await renew(registry, gone), f"{BYSTANDER}, to whom")
+    for organization in (ANNEX, BYSTANDER):
+        await registry.control(registry.says.organization(organization))
+    assert [(await renew(registry, *one)).status_code for one in ((attested, ANNEX), (gone,))] == [200, 200]
+
+
+def restated_without(registry: Registry, organization: str) -> ControlRestated:
+    """All that is in force, but for an organization."""
+    (control,) = registry.view.controls()
+    others = tuple(one for one in control.organizations.values() if one.id != organization)
+    data = ControlRestatedData(
+        **registry.says.signed(),
+        policy_version=control.policy_version,
+        organizations=others,
+        agreements=tuple(control.agreements.values()),
+        keys=tuple(control.keys.values()),
+    )
+    return ControlRestated(**context("restated"), data=data)
+
+
+def assert_not_renewable(refused: httpx.Response, words: str) -> None:
+    problem = refused.json()
+    assert (refused.status_code, problem["type"]) == (409, "/problems/not-renewable")
+    assert words in problem["detail"]
+    assert "errors" not in problem
 
 
 async def test_it_is_its_recorders_alone_and_takes_the_right_to_write(registry: Registry) -> None:
