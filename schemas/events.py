@@ -116,10 +116,11 @@ class Referral(Closed, frozen=True):
 
 
 class ConsentEnded(Closed, frozen=True):
-    """Which consent ended under which something had been disclosed, and how."""
+    """Which consent ended under which something had been disclosed, and how; `version`: of one that expired, which."""
 
     id: Identifier
     reason: ConsentEnd
+    version: Count | None = None
 
 
 class ReferralData(Closed, frozen=True):

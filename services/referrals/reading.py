@@ -10,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from policy.parse import Refused, check_key, parse
 from schemas.disclosures import Decision, Delivery, DisclosedEvent, Disclosure
 from schemas.records import (
-    ConsentEnteredInError,
-    ConsentExpired,
     ConsentGranted,
     Event,
     ReferralRequested,
@@ -53,7 +51,7 @@ class OtherReaderStandsStillError(Exception):
 
 
 async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None:
-    """Note where the events with boxes stand and which consents ended, and follow grants.
+    """Note where the events with boxes stand and which consents ended or were renewed, and follow grants.
 
     What can't be understood is the boundary's matter.
     """
@@ -66,7 +64,7 @@ async def apply_events(session: AsyncSession, records: Sequence[Record]) -> None
             await noted.place(session, places)
             places = []
             await lifecycle.follow(session, event, record.partition)
-        elif isinstance(event, ConsentEnteredInError | ConsentExpired):
+        if isinstance(event, ended.Noted):
             await ended.note(session, event, record)
     await noted.place(session, places)
 

@@ -188,10 +188,11 @@ class Decision(Table, table=True):
 
 
 class ConsentEnd(Table, table=True):
-    """That a consent ended, as a record on the log says; `told`: it was said of the referrals concerned.
+    """That a version of a consent ended, as a record on the log says; `told`: it was said of the referrals concerned.
 
-    `applied`: the boundary took the record as what it says. Renewed, a consent may expire again, or turn out to be in
-    error: `order` is the record's, or ended.IN_ERROR_ONCE; of several records of one such end the first applied counts.
+    Without a `reason`: that it was renewed, in this version, which an end from before by `order` must not contradict.
+    `applied`: the boundary took the record as what it says; of several that say the same of a version, or of
+    ended.EVERY_VERSION, the first applied counts. `version` is null of what expired before versions were noted.
     """
 
     __tablename__ = "consents_ended"
@@ -199,8 +200,9 @@ class ConsentEnd(Table, table=True):
     partition: int = Field(primary_key=True)
     source_offset: int = Field(primary_key=True, sa_type=BigInteger)
     consent_id: str = Field(sa_type=Text)
+    version: int | None = Field(sa_type=BigInteger)
     order: int = Field(sa_type=BigInteger)
     client_id: str = Field(sa_type=Text)
-    reason: Reason = Field(sa_type=Text)
+    reason: Reason | None = Field(sa_type=Text)
     applied: bool
     told: bool

@@ -40,6 +40,9 @@ class ConsentEnded(BaseModel):
 
     id: str
     reason: ConsentEnd
+    version: Annotated[
+        int | None, Field(description="The version that expired: a later one may be in force; absent for all of them")
+    ] = None
 
 
 Shared = Annotated[

@@ -149,7 +149,10 @@ def _names(told: Told, release: Release) -> dict[str, str | None]:
 
 
 def _consent_ended(ended: PublicEnd | None) -> ConsentEnded | None:
-    return None if ended is None else ConsentEnded(id=ended.id, reason=ended.reason)
+    if ended is None:
+        return None
+    version = {} if ended.version is None else {"version": ended.version}
+    return ConsentEnded(id=ended.id, reason=ended.reason, **version)
 
 
 def _call_back(told: Told) -> dict[str, CallBack]:

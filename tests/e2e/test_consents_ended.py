@@ -50,7 +50,7 @@ async def test_who_was_told_hears_that_the_time_is_over_and_a_renewal_brings_it_
     data = message["data"]
     assert datetime.fromisoformat(message["timestamp"]) >= ends - timedelta(seconds=1)
     assert (data["referral_id"], data["status"], data["obligations"]) == (referral, "closed", [])
-    assert data["consent_ended"] == {"id": given["id"], "reason": "expired"}
+    assert data["consent_ended"] == {"id": given["id"], "reason": "expired", "version": 1}
     renewal = {"expires_at": (ends + timedelta(days=30)).isoformat(), "form": body["form"]}
     renewed = await outreach.post("consent", f"/consents/{given['id']}/renewal", renewal, wait=10)
     assert (renewed["version"], renewed["status"]) == (2, "active")

@@ -13,11 +13,11 @@ from services.webhooks.told import Told
 from tests.support.outreach import SEGMENTS, World
 
 
-def ended(world: World, reason: ConsentEnd) -> Told:
+def ended(world: World, reason: ConsentEnd, version: int | None = None) -> Told:
     """Of a referral of which the name was told."""
     consent = world.log.grant(world.client, "outreach", "shelter", "identity")
     made = world.log.refer(world.client, "outreach", "shelter", SEGMENTS)
-    world.log.say(made, "consent_ended", consent_ended=ConsentEnded(id=consent, reason=reason))
+    world.log.say(made, "consent_ended", consent_ended=ConsentEnded(id=consent, reason=reason, version=version))
     return world.last()
 
 
@@ -49,8 +49,9 @@ def test_the_end_of_a_consent_says_of_which_and_what_to_do(verdict: str, status:
     }
 
 
-def test_of_a_consent_that_ended_in_time_nothing_is_asked_back() -> None:
+def test_of_a_consent_that_ended_in_time_it_says_the_version_and_nothing_is_asked_back() -> None:
     world = World()
-    told = ended(world, "expired")
+    told = ended(world, "expired", 2)
     data = rendered(told, world.release(told))["data"]
-    assert (data["consent_ended"]["reason"], data["obligations"], data["notices"]) == ("expired", [], [])
+    assert (data["consent_ended"]["reason"], data["consent_ended"]["version"]) == ("expired", 2)
+    assert (data["obligations"], data["notices"]) == ([], [])
