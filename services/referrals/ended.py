@@ -6,7 +6,7 @@ nor whether the record is signed. Each end is said once, however often its recor
 has been renewed; whether a recipient hears of it is for the boundary to decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -85,7 +85,7 @@ async def confirm(session: AsyncSession, places: Sequence[tuple[int, int]]) -> N
 async def tell(database: Database) -> None:
     """Say on the log, of each referral concerned, what ended since."""
     async with database.transaction() as session:
-        found = await _ready(session)
+        found = await _ready(session, TOLD_AT_ONCE)
     for place in found:
         async with database.transaction() as session:
             end = await session.get(ConsentEnd, place, with_for_update=True, populate_existing=True)
@@ -93,17 +93,23 @@ async def tell(database: Database) -> None:
                 await _tell(session, end)
 
 
-async def _ready(session: AsyncSession) -> Sequence[tuple[int, int]]:
+async def tell_the_rest(session: AsyncSession, said: Collection[str]) -> None:
+    """Do the same for tables that were behind the log, in the caller's transaction; `said` are ids of events on it."""
+    for place in await _ready(session, None):
+        await _tell(session, await session.get_one(ConsentEnd, place, populate_existing=True), said)
+
+
+async def _ready(session: AsyncSession, at_most: int | None) -> Sequence[tuple[int, int]]:
     """The places of what counts and was not told yet."""
     query = (
         select(col(ConsentEnd.partition), col(ConsentEnd.source_offset))
         .where(col(ConsentEnd.applied), ~col(ConsentEnd.told))
-        .limit(TOLD_AT_ONCE)
+        .limit(at_most)
     )
     return [(partition, source_offset) for partition, source_offset in await session.execute(query)]
 
 
-async def _tell(session: AsyncSession, end: ConsentEnd) -> None:
+async def _tell(session: AsyncSession, end: ConsentEnd, said: Collection[str] = ()) -> None:
     if end.reason is None:
         return  # a renewal
     if end.reason == "expired":
@@ -111,13 +117,15 @@ async def _tell(session: AsyncSession, end: ConsentEnd) -> None:
         if renewed is not None:  # until the boundary has answered it, the end waits
             end.told = renewed
             return
-    await _publish(session, end, ConsentEnded(id=end.consent_id, reason=end.reason, version=end.version or None))
+    ended = ConsentEnded(id=end.consent_id, reason=end.reason, version=end.version or None)
+    about = {"client_id": end.client_id, "consent_id": end.consent_id}
+    concerned = (await session.scalars(_DISCLOSED_UNDER, about)).all()
+    await _publish(session, end, ended, [one for one in concerned if publishing.id_of_end(one, ended) not in said])
     end.told = True
 
 
-async def _publish(session: AsyncSession, end: ConsentEnd, ended: ConsentEnded) -> None:
-    about = {"client_id": end.client_id, "consent_id": end.consent_id}
-    for referral_id in (await session.scalars(_DISCLOSED_UNDER, about)).all():
+async def _publish(session: AsyncSession, end: ConsentEnd, ended: ConsentEnded, referrals: Sequence[str]) -> None:
+    for referral_id in referrals:
         referral = await store.locked(session, referral_id)
         member = await store.member(session, referral_id, end.client_id)
         if member is not None and not referral.historical:

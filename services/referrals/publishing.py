@@ -1,5 +1,6 @@
 """Puts a referral's events into the outbox; the caller holds the referral's row locked."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Final
 
@@ -120,11 +121,17 @@ async def publish_nudge(session: AsyncSession, referral: Referral, head: Member)
     return await _put(await driver(session), ReferralRespondSoon, replace(data, respond_by=respond_by))
 
 
+def id_of_end(referral_id: str, ended: ConsentEnded) -> str:
+    """The id of the event that says this of a referral, whenever it is said: so a copy is known to be one."""
+    what = f"{referral_id} {ended.id} {ended.reason} {ended.version}"  # a consent is about one client alone
+    return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
 async def publish_end(session: AsyncSession, referral: Referral, member: Member, ended: ConsentEnded) -> None:
     """Publish, under a member's client id, that a consent ended under which something was disclosed about it."""
     status = await _status_told(session, referral, member)
     data = replace(public_data(referral, member, referral.originating_party, status), consent_ended=ended)
-    await _put(await driver(session), ReferralConsentEnded, data)
+    await _put(await driver(session), ReferralConsentEnded, data, event_id=id_of_end(referral.id, ended))
 
 
 async def _status_told(session: AsyncSession, referral: Referral, member: Member) -> ReferralStatus:
@@ -142,9 +149,16 @@ def _event_type(status: ReferralStatus) -> type:
     return TYPES[f"referral.{status}"]
 
 
-async def _put(connection: AsyncConnection, event_type: type, data: ReferralData, *, notify: bool = True) -> datetime:
+async def _put(
+    connection: AsyncConnection,
+    event_type: type,
+    data: ReferralData,
+    *,
+    notify: bool = True,
+    event_id: str | None = None,
+) -> datetime:
     now = datetime.now(UTC)
-    event = event_type(id=random_id(), source=SOURCE, time=rfc3339(now), specversion="1.0", data=data)
+    event = event_type(id=event_id or random_id(), source=SOURCE, time=rfc3339(now), specversion="1.0", data=data)
     await outbox.put_on(
         connection,
         topic=TOPIC,

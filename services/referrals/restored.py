@@ -29,7 +29,7 @@ from services.kit.progress import positions
 from services.kit.reader import answered_offset
 from services.kit.restored import RestoredError, alone, catch_up
 from services.kit.topics import load
-from services.referrals import reading, store
+from services.referrals import ended, reading, store
 from services.referrals.intake import FIRST_SEQ
 from services.referrals.publishing import TOPIC
 from services.referrals.tables import Member, Referral, UsedClient, View
@@ -68,6 +68,7 @@ async def declared(kafka: Kafka, url: SecretStr) -> str:
             await catch_up(session, kafka, TOPIC, reading.apply_events)
             await catch_up(session, kafka, "disclosures", reading.apply_disclosures, answered_offset)
             await catch_up(session, kafka, "deliveries", reading.apply_deliveries)
+            await ended.tell_the_rest(session, {each.id for each in events if isinstance(each, ReferralConsentEnded)})
     finally:
         await database.close()
     return f"{new} referrals and {sum(newer)} later events were taken back from the log."

@@ -12,7 +12,7 @@ from schemas.records import ConsentExcluded, ReferralEvents
 from services.kit.broker import read_all
 from services.kit.restored import RestoredError
 from tests.conftest import Databases
-from tests.integration.test_referrals_ended import granted, in_error, said
+from tests.integration.test_referrals_ended import all_said, ends, granted, in_error, permitted, said
 from tests.support import backups
 from tests.support.chronicle import OUTREACH, SAFE_HOUSE, SHELTER
 from tests.support.log import PARTITIONS, decode_event
@@ -59,9 +59,11 @@ async def test_yesterdays_referrals_take_back_from_the_log_what_became_of_them(t
         await town.grant(mother, "identity")
         await town.wait_events(made, 5)
         over = await _over_before_a_childs_consent_was(town)
+        untold, client, consent = await permitted(town)
         fled = await town.refer(SAFE_HOUSE, client_id=survivor)
         await town.all_read()
         before = await _said(town)
+    await in_error(town, client, consent)
 
     backups.restore(town.settings.database_url, backup)
     await _let_it_wait_to_be_sent(town, (await town.events(cancelled))[0])
@@ -82,6 +84,8 @@ async def test_yesterdays_referrals_take_back_from_the_log_what_became_of_them(t
         assert (own["status"], own.get("external_id")) == ("accepted", None)
         assert (await town.own_view(fled, SAFE_HOUSE))["status"] == "requested"
         assert (await town.own_view(over))["status"] == "cancelled", "a child's event names an older status"
+        await all_said(town)
+        assert [len(await ends(town, one)) for one in (over, untold)] == [1, 1], "what was said is not said again"
         # Life goes on with the next version, and with the boxes that the last one had.
         assert (await town.move(SHELTER, reference, "started")).status_code == 200
         await town.shown(OUTREACH, made, "started")
