@@ -139,6 +139,22 @@ class Consent(Body):
     form: Form
 
 
+class Version(Body):
+    """A consent as it was said once, until `replaced_at`: the basis of what crossed meanwhile names it by `version`.
+
+    `signed_on`: the last day signed, as recipients and the accounting are shown it.
+    """
+
+    version: int
+    recorded_by: str
+    recorded_at: datetime
+    replaced_at: Annotated[datetime | None, Field(description="When the next version took its place")]
+    valid_from: datetime
+    expires_at: datetime | None
+    signed_on: date | None
+    form: Form
+
+
 class NewRevocation(Writing):
     """What to stop. Without a scope: the consent, or everything about the client."""
 

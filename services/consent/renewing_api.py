@@ -1,15 +1,25 @@
-"""HTTP: a consent said again, with a new signature and a new end."""
+"""HTTP: a consent said again, with a new signature and a new end, and what it was before."""
 
 from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.consent import bodies, clients, ending, model, store
-from services.consent.api import ConsentWriter, check, database_of, organizations_of, watched
+from services.consent import bodies, clients, ending, model, store, versions
+from services.consent.api import ConsentReader, ConsentWriter, check, database_of, organizations_of, watched
 from services.kit.idempotency import Once
+from services.kit.pages import Page, PageRequest
 from services.kit.problems import Problem
 from services.kit.waiting import Wait
 
 router = APIRouter()
+
+
+@router.get("/consents/{consent_id}/versions")
+async def list_versions(
+    consent_id: str, request: Request, caller: ConsentReader, page: PageRequest
+) -> Page[bodies.Version]:
+    """List the versions of a consent that the caller's organization recorded, the oldest first; the last one counts."""
+    async with database_of(request).transaction() as session:
+        return await versions.page(session, caller.own_organization(), consent_id, page)
 
 
 @router.post("/consents/{consent_id}/renewal")

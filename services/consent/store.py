@@ -35,7 +35,9 @@ _ADD_CONSENT: Final = text(
     " VALUES (:id, :client_id, :organization, :decision, :attested, :order, :record, :recorded_at, :due_at)"
 )
 _RENEW_CONSENT: Final = text(
-    "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id)"
+    "WITH changed AS (UPDATE clients SET last_order = :order, consents = :consents WHERE id = :client_id),"
+    ' kept AS (INSERT INTO earlier_versions (consent_id, "order", record, recorded_at, replaced_at)'
+    '  SELECT id, "order", record, recorded_at, :recorded_at FROM consents WHERE id = :id)'
     ' UPDATE consents SET "order" = :order, record = :record, recorded_at = :recorded_at, due_at = :due_at,'
     " accepted_at = NULL, log_partition = NULL, log_offset = NULL WHERE id = :id"
 )

@@ -124,6 +124,18 @@ class Consent(Table, table=True):
     due_at: datetime | None = Field(sa_type=_MOMENT, default=None)
 
 
+class EarlierVersion(Table, table=True):
+    """A version of a consent whose place a renewal took, as it was recorded."""
+
+    __tablename__ = "earlier_versions"
+
+    consent_id: str = Field(primary_key=True, sa_type=Text, foreign_key="consents.id")
+    order: int = Field(primary_key=True, sa_type=BigInteger)
+    record: bytes = Field(sa_type=LargeBinary)
+    recorded_at: datetime = Field(sa_type=_MOMENT)
+    replaced_at: datetime = Field(sa_type=_MOMENT)
+
+
 class Revocation(Table, table=True):
     """A revocation, and at which desk it was said. `record` is the canonical Revocation.
 

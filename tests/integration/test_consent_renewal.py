@@ -229,6 +229,30 @@ def assert_not_renewable(refused: httpx.Response, words: str) -> None:
     assert "errors" not in problem
 
 
+async def test_each_version_is_shown_with_its_form_also_when_another_has_taken_its_place(registry: Registry) -> None:
+    """What was sent under the first one names it so: under which signature that was, an auditor asks later."""
+    client = await registry.client()
+    consent = await registry.permit(client)
+    sealed = await registry.sealed(client, ["need", "identity"])
+    [relied] = (await registry.release(sealed.asked()))["consents"]
+    signers = [{"role": "client", "on": "2026-11-21"}, {"role": "guardian", "on": "2026-11-22"}]
+    second = (await renew(registry, consent["id"], form=form("electronic") | {"signers": signers})).json()
+    third = (await renew(registry, consent["id"], form=form("verbal"))).json()
+    path = f"/consents/{consent['id']}/versions"
+    versions = (await registry.get(OUTREACH, path)).json()["items"]
+    assert [one["version"] for one in versions] == [1, 2, 3]
+    for one, said in zip(versions, (consent, second, third), strict=True):
+        same = ("recorded_by", "recorded_at", "valid_from", "expires_at", "form")
+        assert {name: one[name] for name in same} == {name: said[name] for name in same}
+    assert [one["signed_on"] for one in versions] == ["2026-11-20", "2026-11-22", None]
+    assert [one["replaced_at"] for one in versions] == [second["recorded_at"], third["recorded_at"], None]
+    assert (relied["version"], relied["signed_on"]) == (versions[0]["version"], versions[0]["signed_on"])
+    page = (await registry.get(OUTREACH, path, limit="2")).json()
+    following = (await registry.get(OUTREACH, path, limit="2", after=page["next"])).json()
+    assert ([*page["items"], *following["items"]], following["next"]) == (versions, None)
+    assert [(await registry.get(SHELTER, one)).status_code for one in (path, "/consents/0/versions")] == [404, 404]
+
+
 async def test_it_is_its_recorders_alone_and_takes_the_right_to_write(registry: Registry) -> None:
     client = await registry.client()
     consent = (await registry.permit(client))["id"]
