@@ -22,15 +22,16 @@ def with_what_narrows(held: ClientConsents, said: ClientConsents) -> ClientConse
 
 
 def is_behind(last_order: int, held: ClientConsents, said: ClientConsents) -> bool:
-    """Whether tables with this of a client are older than the log: a later order, or what narrows, is there alone.
+    """Whether tables with this of a client are older than the log: a later order, what narrows, or a renewal is there.
 
-    Something later than what they lack may be held.
+    Something later than what they lack may be held. Of a consent of which they have nothing, nothing is permitted.
     """
     return (
         said.mark > last_order
         or _lacks(held.refusals, said.refusals)
         or _lacks(held.exclusions, said.exclusions)
         or _lacks(held.revocations, said.revocations)
+        or _has_older(held.grants, said.grants)
     )
 
 
@@ -41,6 +42,11 @@ def without_older(held: ClientConsents, granted: Mapping[str, int]) -> ClientCon
 
 def _lacks(held: tuple[Held, ...], said: tuple[Held, ...]) -> bool:
     return held != said and not set(held).issuperset(said)  # equal, as nearly always, they are compared much faster
+
+
+def _has_older(held: tuple[HeldConsent, ...], said: tuple[HeldConsent, ...]) -> bool:
+    renewed = {one.consent.id: one.order for one in said}
+    return bool(renewed) and any(one.order < renewed.get(one.consent.id, 0) for one in held)
 
 
 def _both(held: tuple[Held, ...], said: tuple[Held, ...]) -> tuple[Held, ...]:

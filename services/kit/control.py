@@ -61,15 +61,15 @@ class ControlView:
         return [each.control for each in self._partitions]
 
     def clients_in_doubt(self) -> dict[str, ClientConsents]:
-        """Each client in doubt, with what counted of its consents on the log, but for its grants."""
+        """Each client in doubt, with what counted of its consents on the log; of its grants the renewed alone."""
         return {client_id: said for each in self._partitions for client_id, said in each.clients.items()}
 
     def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
-        """Each client of whom a signed record counted on the log, with what was said but for the grants."""
+        """Each client of whom a signed record counted on the log, with what was said; of the grants the renewed."""
         return chain.from_iterable(each.said_of_clients() for each in self._partitions)
 
     def said_of(self, client_id: str) -> ClientConsents:
-        """What was said of a client but for the grants; NONE if nothing that counted was."""
+        """What was said of a client, of the grants the renewed alone; NONE if nothing that counted was."""
         for each in self._partitions:
             if (said := each.said_of(client_id)) is not NONE:
                 return said

@@ -13,17 +13,18 @@ from schemas.events import ClientConsents
 
 
 class Doubts:
-    """One partition's control state, and with `of_clients` which clients are in doubt; of their consents no grants.
+    """One partition's control state, and with `of_clients` which clients are in doubt; of grants the renewed alone.
 
-    What narrows is kept, so that tables which have lost some of it are found out. What can put nobody in doubt, a
-    referral's event, is not folded: that would take as long as deciding it.
+    What narrows is kept, so that tables which have lost some of it are found out; so is a renewal, which may permit
+    less than what it renewed. What can put nobody in doubt, a referral's event, is not folded: that would take as long
+    as deciding it.
     """
 
     def __init__(self, partition: int, root_fingerprint: str, *, of_clients: bool = False) -> None:
         self._fold = Fold(PartitionState(partition=partition, root_fingerprint=root_fingerprint))
         self._of_clients = of_clients
         self.clients: dict[str, ClientConsents] = {}
-        """Each client in doubt, with what counted of its consents on the log, but for its grants."""
+        """Each client in doubt, with what counted of its consents on the log; of its grants the renewed alone."""
 
     @property
     def control(self) -> Control:
@@ -43,13 +44,13 @@ class Doubts:
         return of_control
 
     def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
-        """Each client of whom a signed record counted, with what was said but for the grants."""
+        """Each client of whom a signed record counted, with what was said; of the grants the renewed alone."""
         for name in list(self._fold.state.consents):
             if (held := self._fold.state.consents_of(name)).mark:
                 yield name, held
 
     def said_of(self, client_id: str) -> ClientConsents:
-        """What was said of a client but for the grants; NONE if nothing that counted was."""
+        """What was said of a client, of the grants the renewed alone; NONE if nothing that counted was."""
         return self._fold.state.consents_of(client_id)
 
     def forget(self, client_id: str) -> None:
@@ -61,7 +62,8 @@ class Doubts:
         held = self._fold.state.consents_of(client_id)
         if held is NONE:
             return
-        held = replace(held, grants=())
+        if held.grants:  # nearly always there is none that was kept
+            held = replace(held, grants=tuple(one for one in held.grants if one.consent.version > 1))
         self._fold.state.keep_consents(client_id, held)
         if held.in_doubt:
             self.clients[client_id] = held

@@ -104,6 +104,29 @@ async def test_a_row_that_goes_back_under_the_running_service_opens_nothing_and_
         assert (await registry.release(sealed.asked()))["keys"] == []
 
 
+async def test_a_renewal_that_was_lost_is_noticed_though_something_newer_was_said(registry: Registry) -> None:
+    """It may permit less than what it renewed, for a shorter time, say: no older version counts in its place."""
+    async with registry.serving():
+        client, granted = await consenting(registry)
+        sealed, before = await registry.sealed(client.id), client.row()
+        assert (await registry.release(sealed.asked()))["verdict"] == "permit"
+        body = {"expires_at": registry.consent("")["expires_at"], "form": form("written")}
+        path = f"/consents/{granted.data.consent.id}/renewal"
+        for version in (2, 3):
+            renewed = await registry.post("outreach", path, body, prefer="wait=10")
+            assert (renewed.json()["version"], renewed.json()["state"]) == (version, "accepted")
+            assert (await registry.release(sealed.asked()))["verdict"] == "permit", "nothing was lost yet"
+        await registry.view.reached(await registry.ends())
+        client.put_back(before)
+        await registry.narrow(client.id, "refuse", categories=["household"])
+        with pytest.raises(DependencyDown):
+            await registry.webhooks.post("/releases", sealed.asked())
+    async with registry.serving():
+        assert (await registry.release(sealed.asked()))["keys"] == []
+        assert (await client.restated()).grants == ()
+        await _shown_lost(registry, granted.data.consent.id)
+
+
 async def test_a_revocation_comes_back_with_its_receipt_and_a_copy_by_somebody_else_changes_neither(
     registry: Registry,
 ) -> None:

@@ -37,6 +37,7 @@ def _step(verb: str, says: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
 
 _CONSENT: dict[str, st.SearchStrategy[Any]] = {
     "id": st.sampled_from(["one", "another"]),
+    "version": st.integers(1, 2),
     "by": st.sampled_from(_DISCLOSERS),
     "to": _some(_RECIPIENTS, 1),
     "categories": _some(_CATEGORIES, 1),

@@ -79,9 +79,13 @@ def _folded(log: list[Record]) -> Told:
     for record in log:
         fold.step(record.timestamp, record.key, record.headers, record.value)
         held = {name: fold.state.consents_of(name) for name in fold.state.consents}
-        in_doubt = {name: replace(consents, grants=()) for name, consents in held.items() if consents.in_doubt}
+        in_doubt = {name: _but_first_versions(consents) for name, consents in held.items() if consents.in_doubt}
         told.append((in_doubt, fold.state.control.in_doubt))
     return told
+
+
+def _but_first_versions(consents: ClientConsents) -> ClientConsents:
+    return replace(consents, grants=tuple(one for one in consents.grants if one.consent.version > 1))
 
 
 def _followed(kind: type[Doubts], log: list[Record]) -> Told:
