@@ -19,7 +19,7 @@ UNMADE: Final = Counter(
     ["channel", "reason"],
 )
 UNREADABLE: Final = Counter(
-    "threshold_bed_records_unreadable", "Records of notices that can't be read: alarm", ["topic"]
+    "threshold_notice_records_unreadable", "Records of beds or of ends of consents that can't be read: alarm", ["topic"]
 )
 
 
