@@ -19,6 +19,7 @@ from policy import base64url
 from services.kit import keys
 from services.kit.auth import (
     ACCESS_TOKEN_SECONDS,
+    ENDED,
     Principal,
     Public,
     Scope,
@@ -225,6 +226,15 @@ async def test_without_a_token_the_answer_is_a_challenge(client: httpx.AsyncClie
 async def test_what_is_no_token_is_refused(client: httpx.AsyncClient, authorization: str) -> None:
     answer = await client.get("/anything", headers={"Authorization": authorization})
     assert answer.status_code == 401
+
+
+async def test_whose_token_has_ended_is_told_to_get_a_new_one(client: httpx.AsyncClient) -> None:
+    ended = issue_access_token(PRINCIPAL, KEY, NOW - ACCESS_TOKEN_SECONDS)
+    plain = "A valid access token is needed."
+    for token, detail in ((ended, ENDED), (f"{ended[:-4]}AAAA", plain)):
+        answer = await client.get("/anything", headers=bearer(token))
+        assert (answer.status_code, answer.json()["detail"]) == (401, detail)
+        assert answer.headers["www-authenticate"] == 'Bearer realm="threshold", error="invalid_token"'
 
 
 async def test_a_token_without_the_scope_is_told_which(client: httpx.AsyncClient) -> None:
