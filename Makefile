@@ -23,7 +23,7 @@ help:
 	@echo "make test    lint, strict types and every test against the real Kafka and PostgreSQL"
 	@echo "make test-long   what takes long: whole stacks killed, bad days, restored backups, each API asked everything"
 	@echo "make test-extra   the tests in a browser, in Node and in containers; needs Chromium, Node, npm, Go, podman,"
-	@echo "                  runc and mmdebstrap on the machine"
+	@echo "                  runc, mmdebstrap and libfaketime on the machine"
 	@echo "make docs    the documentation as a site, into .cache/site"
 	@echo "make lint    only the static checks of make test"
 	@echo "make demo    the whole stack and a day's story on it; ONCE=1 ends by itself"

@@ -22,12 +22,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from services.kit.assertions import AssertionVerifier
 from services.kit.keys import random_id
 from services.kit.problems import Problem
-from services.kit.tokens import Claims, RefusedTokenError, check_time, sign, verify
+from services.kit.tokens import Claims, EndedTokenError, RefusedTokenError, check_time, sign, verify
 
 ACCESS_TOKEN_SECONDS: Final = 600
 REMEMBERED_TOKENS: Final = 1024
 ISSUER: Final = "threshold"
 ACCESS_TOKEN_KIND: Final = "at+jwt"  # noqa: S105 - RFC 9068's media type, not a secret
+ENDED: Final = (
+    "The access token has ended. Get a new one from governance's /oauth/token, and send the request again, with the "
+    "same Idempotency-Key if it had one. While governance does not answer, ask it again every few seconds."
+)
 
 
 class Scope(StrEnum):
@@ -172,6 +176,8 @@ class Scoped:
                 if bearer is not None
                 else await _reader(request)
             )
+        except EndedTokenError as error:
+            raise unauthenticated("invalid_token", ENDED) from error
         except RefusedTokenError as error:
             raise unauthenticated("invalid_token") from error
         if self.scopes and not self.scopes & principal.scopes:
@@ -275,10 +281,10 @@ async def _reader(request: Request) -> Principal:
     return found
 
 
-def unauthenticated(error: str | None = None) -> Problem:
-    """Make the 401 answer; `error` is RFC 6750's code when a token was sent."""
+def unauthenticated(error: str | None = None, detail: str = "") -> Problem:
+    """Make the 401 answer; `error` is RFC 6750's code when a token was sent, `detail` what its sender should do."""
     challenge = 'Bearer realm="threshold"' + (f', error="{error}"' if error else "")
-    return Problem("unauthenticated", headers={"WWW-Authenticate": challenge})
+    return Problem("unauthenticated", detail, headers={"WWW-Authenticate": challenge})
 
 
 def request_target(request: Request) -> str:

@@ -13,7 +13,7 @@ PAGED_AFTER: Final = 30.0
 """Seconds, unless a service's settings say otherwise: restating takes less than one while all is well."""
 
 IN_DOUBT = Gauge("threshold_in_doubt", "Clients, or partitions, of which nothing crosses: in doubt", ["service", "why"])
-OLDEST = Gauge("threshold_in_doubt_oldest_seconds", "Since when the oldest of them is known", ["service", "why"])
+OLDEST = Gauge("threshold_in_doubt_oldest_seconds", "For how long the oldest is known: alarm at 30", ["service", "why"])
 
 
 class Lasting:

@@ -21,6 +21,10 @@ class RefusedTokenError(Exception):
     """A token that proves nothing. The text says why to a developer and quotes nothing of the token."""
 
 
+class EndedTokenError(RefusedTokenError):
+    """A token that was good, and whose time is over."""
+
+
 class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every token says: issuer, audience, issued and expiry (Unix seconds) and a random id."""
 
@@ -68,11 +72,13 @@ def verify(token: str, kind: str, key: Ed25519PublicKey, expected: type[C]) -> C
 
 
 def check_time(claims: Claims, now: float, longest: int) -> None:
-    """Refuse what is expired, issued in the future or valid for more than `longest` seconds."""
-    if not claims.iat - CLOCK_SKEW_SECONDS <= now < claims.exp:
-        raise RefusedTokenError("not valid at this time")
+    """Refuse what is expired (EndedTokenError), issued in the future or valid for more than `longest` seconds."""
     if not 0 < claims.exp - claims.iat <= longest:
         raise RefusedTokenError("valid for longer than this kind of token may be")
+    if now < claims.iat - CLOCK_SKEW_SECONDS:
+        raise RefusedTokenError("not valid yet")
+    if now >= claims.exp:
+        raise EndedTokenError("not valid any more")
 
 
 def key_id(key: Ed25519PublicKey) -> str:

@@ -19,7 +19,9 @@ UNMADE: Final = Counter(
     ["channel", "reason"],
 )
 UNREADABLE: Final = Counter(
-    "threshold_bed_records_unreadable", "Records of notices that can't be read: alarm", ["topic"]
+    "threshold_notice_records_unreadable",
+    "Records of what is told without a decision that can't be read: alarm",
+    ["topic"],
 )
 
 

@@ -192,5 +192,5 @@ def test_a_stack_that_has_stopped_is_said_in_one_sentence(place: Place) -> None:
     (place.stack.home / "stack.json").write_text(described)  # as a machine that lost power leaves it
     ran = place.takes(SAMPLE)
     assert (ran.code, ran.printed) == (1, "")
-    sentence = "threshold: The governance service does not answer: is `threshold up` still running?\n"
-    assert ran.errors == sentence
+    sentence = "threshold: The governance service does not answer: is `threshold up` still running?"
+    assert ran.errors == f"{sentence} Run this again once it is.\n"

@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -54,9 +55,10 @@ class BoundaryRig:
         key = decode_private(self._secrets["THRESHOLD_BOUNDARY_ASSERTION_KEY"])
         return Snapshots.of(self.snapshots, key, self._secrets["THRESHOLD_ROOT_FINGERPRINT"])
 
-    async def start_broker(self) -> None:
-        """Run the broker until it takes connections, with the topics as declared."""
-        self._run(self._broker.prepare())
+    async def start_broker(self, environment: Mapping[str, str] | None = None) -> None:
+        """Run the broker until it takes connections, with the topics as declared; `environment` adds to its own."""
+        program = self._broker.prepare()
+        self._run(replace(program, environment={**program.environment, **(environment or {})}))
         await self._broker.ready()
         await asyncio.to_thread(cluster.apply, self.kafka)
 

@@ -27,14 +27,18 @@ class Services:
 
     def __init__(self, answer: Handler, token_seconds: float = 600, patience: float = 10.0) -> None:
         self.tokens = 0
+        self.ahead = 0.0  # seconds by which the importer's clock is
+        self.governance_away = False
         self.requests: list[httpx.Request] = []
         self._answer = answer
         self._token_seconds = token_seconds
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._take))
-        self.caller = Caller(STACK, GOOD, http, patience)
+        self.caller = Caller(STACK, GOOD, http, patience, clock=lambda: time.time() + self.ahead)
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/oauth/token":
+            if self.governance_away:
+                raise httpx.ConnectError("refused", request=request)
             self.tokens += 1
             return httpx.Response(200, json={"access_token": str(self.tokens), "expires_in": self._token_seconds})
         self.requests.append(request)
@@ -61,6 +65,20 @@ async def test_a_token_is_renewed_before_it_ends() -> None:
     await services.caller.post("consent", "/clients", {})
     await services.caller.post("consent", "/clients", {})
     assert [request.headers["Authorization"] for request in services.requests] == ["Bearer 1", "Bearer 2"]
+
+
+async def test_while_governance_is_away_a_token_is_good_until_its_end() -> None:
+    services = Services(made, patience=0.1)
+    await services.caller.post("consent", "/clients", {})
+    services.governance_away = True
+    services.ahead = 600 - client.RENEWED_BEFORE + 1
+    await services.caller.post("consent", "/clients", {})
+    services.ahead = 601
+    with pytest.raises(CannotImport, match=r"The governance service does not answer.*Run this again once it is"):
+        await services.caller.post("consent", "/clients", {})
+    services.governance_away = False
+    await services.caller.post("consent", "/clients", {})
+    assert [request.headers["Authorization"] for request in services.requests] == ["Bearer 1", "Bearer 1", "Bearer 2"]
 
 
 async def test_a_token_that_ended_unnoticed_is_renewed_once() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -75,17 +75,23 @@ def running_stack(settings: LocalSettings) -> Stack:
 
 
 class Caller:
-    """One API client of a stack; `patience` is in seconds."""
+    """One API client of a stack; `patience` is in seconds, `clock` gives Unix time."""
 
     def __init__(
-        self, stack: Stack, credential: Credential, http: httpx.AsyncClient, patience: float = PATIENCE
+        self,
+        stack: Stack,
+        credential: Credential,
+        http: httpx.AsyncClient,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._services = stack.services
         self._credential = credential
         self._http = http
         self._patience = patience
+        self._clock = clock
         self._token = ""
-        self._renew_at = 0.0
+        self._renew_at = self._ends_at = 0.0
         self._renewing = asyncio.Lock()
 
     async def sign_in(self, patience: float | None = None) -> None:
@@ -97,7 +103,8 @@ class Caller:
         }
         request = self._http.build_request("POST", self._url("governance", "/oauth/token"), data=form)
         granted = _accepted(await self._sent("governance", request, patience)).json()
-        self._token, self._renew_at = granted["access_token"], time.time() + granted["expires_in"] - RENEWED_BEFORE
+        self._token, self._ends_at = granted["access_token"], self._clock() + granted["expires_in"]
+        self._renew_at = self._ends_at - RENEWED_BEFORE
 
     async def post(self, service: str, path: str, body: object, key: str | None = None, wait: int = 0) -> Answer:
         """Post a body, under an Idempotency-Key if one is given; Refused. `wait` in seconds (RFC 7240)."""
@@ -133,16 +140,28 @@ class Caller:
     async def _authorized(self, service: str, request: httpx.Request) -> httpx.Response:
         answer = await self._with_token(service, request)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:  # the machine slept: the clock of the token did not
-            self._renew_at = 0.0
+            self._renew_at = self._ends_at = 0.0
             answer = await self._with_token(service, request)
         return answer
 
     async def _with_token(self, service: str, request: httpx.Request) -> httpx.Response:
         async with self._renewing:
-            if time.time() >= self._renew_at:
-                await self.sign_in()
+            await self._renewed()
         request.headers["Authorization"] = f"Bearer {self._token}"
         return await self._sent(service, request)
+
+    async def _renewed(self) -> None:
+        """Renew the token in its last minute; while governance is away it is good until its end."""
+        now = self._clock()
+        if now < self._renew_at:
+            return
+        try:
+            await self.sign_in(patience=0 if now < self._ends_at else None)
+        except CannotImport:
+            again = self._clock() + LONGEST_PAUSE
+            if again >= self._ends_at:  # it might end on its way
+                raise
+            self._renew_at = again
 
     async def _sent(self, service: str, request: httpx.Request, patience: float | None = None) -> httpx.Response:
         """Send a request, again while the service is busy or away; every request here may be sent twice."""
@@ -158,7 +177,8 @@ class Caller:
             left = deadline - time.monotonic()
             if left <= 0:
                 state = "does not answer" if answer is None else f"cannot do it now ({Refused(answer).problem})"
-                raise CannotImport(f"The {service} service {state}: is `threshold up` still running?")
+                sentence = f"The {service} service {state}: is `threshold up` still running? Run this again once it is."
+                raise CannotImport(sentence)
             await asyncio.sleep(min(pause, LONGEST_PAUSE, left))
 
     def _url(self, service: str, path: str) -> str:
