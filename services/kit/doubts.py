@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from policy.consents import NONE
 from policy.control import KEY_PREFIX, Control
-from policy.parse import Refused, keys_in_doubt, parse
+from policy.parse import Refused, check_key, keys_in_doubt, parse
 from policy.state import PartitionState
 from policy.step import Fold, Headers
 from schemas.events import ClientConsents
@@ -50,7 +50,7 @@ class Doubts:
         for name in names if self._of_clients else ():
             self._note(name)
         if self._of_clients and value is not None and value.endswith(_SAYS_IN_ERROR):
-            self._note_error(value)
+            self._note_error((key or b"").decode(errors="replace"), value)
         return of_control
 
     def said_of_clients(self) -> Iterator[tuple[str, ClientConsents]]:
@@ -80,9 +80,10 @@ class Doubts:
         else:
             self.clients.pop(client_id, None)
 
-    def _note_error(self, value: bytes) -> None:
+    def _note_error(self, key: str, value: bytes) -> None:
         try:
             event = parse(value)
+            check_key(event, key)
         except Refused:
             return
         if isinstance(event, ReferralEnteredInError):

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from prometheus_client import Counter
 
 from services.kit import logs
 from services.kit.broker import Record
 from services.webhooks.custodian import Channel, CustodianRefusedError
 from services.webhooks.model import Unmade
-from services.webhooks.notices import Notice, notices
+from services.webhooks.notices import Notice, UnreadableError, notices
 from services.webhooks.render import UnrenderableError
 
 UNMADE: Final = Counter(
@@ -37,14 +36,14 @@ def readable_notices(records: Sequence[Record]) -> list[Notice]:
     """Return the notices in records; one that can't be read is passed over, since referrals must not wait for it."""
     try:
         return notices(records)
-    except msgspec.DecodeError:
+    except UnreadableError:
         return notices([record for record in records if _is_readable(record)])
 
 
 def _is_readable(record: Record) -> bool:
     try:
         notices([record])
-    except msgspec.DecodeError as error:
+    except UnreadableError as error:
         UNREADABLE.labels(record.topic).inc()
         where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         logs.get().error("a notice can't be read", **where, **logs.describe(error))

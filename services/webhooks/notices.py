@@ -13,9 +13,11 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from policy import canonical
 from schemas import beds
 from schemas.notices import ConsentExpiring, ReferralUnanswered
 from schemas.records import ReferralExpired
+from services.kit import topics
 from services.kit.broker import Record
 from services.webhooks.messages import Identified, Message
 from services.webhooks.render import to_json
@@ -64,6 +66,11 @@ class Notice(msgspec.Struct, frozen=True):
 _ENCODER: Final = msgspec.json.Encoder()
 Event = beds.UnitAvailability | beds.HoldEvents | ConsentExpiring | ReferralUnanswered
 _EVENT: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_TYPES: Final = {name: topic.schema.types for name, topic in topics.load().items()}
+
+
+class UnreadableError(ValueError):
+    """A record is in no canonical form, or no notice of its topic's: whose writer may not say what another's may."""
 
 
 def wanted(types: Sequence[str], kind: str) -> bool:
@@ -72,14 +79,24 @@ def wanted(types: Sequence[str], kind: str) -> bool:
 
 
 def notices(records: Sequence[Record]) -> list[Notice]:
-    """Return what the records tell, of each unit only the newest; msgspec.DecodeError."""
+    """Return what the records tell, of each unit only the newest; UnreadableError."""
     found: dict[str, Notice] = {}
     for record in records:
-        notice = _notice(_EVENT.decode(record.value or b""))
+        notice = _notice(_event(record))
         about = notice.unit_id or notice.id
         if about not in found or (notice.version or 0) > (found[about].version or 0):
             found[about] = notice
     return list(found.values())
+
+
+def _event(record: Record) -> Event:
+    try:
+        event = canonical.decode(record.value or b"", _EVENT)
+    except (canonical.NotCanonical, msgspec.MsgspecError) as error:
+        raise UnreadableError("no notice") from error
+    if event.__struct_config__.tag not in _TYPES[record.topic]:
+        raise UnreadableError("a notice of another topic")
+    return event
 
 
 def _notice(event: Event) -> Notice:

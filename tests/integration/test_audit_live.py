@@ -124,7 +124,12 @@ async def _serving(rig: BoundaryRig, database_url: str) -> AsyncIterator[Asking]
     community = Community(now=time.time())
     values = community.setting_values("audit") | {"kafka": rig.kafka, "database_url": database_url}
     async with calling(compose(DatabaseSettings(**values)), "audit") as http:
-        assert (await http.get("/readyz")).json() == {"status": "ok", "database": "ok", "kafka": "ok"}
+        ready = {"status": "ok", "database": "ok", "kafka": "ok"}
+
+        async def is_ready() -> bool:
+            return bool((await http.get("/readyz")).json() == ready)
+
+        await wait_until_async(is_ready, what="audit to be ready")
         yield Asking(community, http)
 
 

@@ -41,8 +41,10 @@ ATTACKER, PROBER = "curious-organization", "probing-organization"
 REFERRALS = ("referral-of-ana", "referral-of-luz")
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT")
 ID = re.compile(r"^[0-9a-f]{32}$")
-# Of a page: ids, door codes, times of day and Unix times, "9 min", and what a form has in secret.
-RANDOM = re.compile(r"[0-9a-f]{32}|[A-Z]{3,8}-[0-9]{2}|[0-9.:]{5,}|[0-9]+\xa0(?:min|h)|value=\S+")
+# Of a page: ids, door codes, times of day and Unix times, how long ago, and what a form has in secret.
+RANDOM = re.compile(
+    r"[0-9a-f]{32}|[A-Z]{3,8}-[0-9]{2}|[0-9.:]{5,}|[0-9]+\xa0(?:min|h) ago|just now|[0-9]+\xa0(?:min|h)|value=\S+"
+)
 YES_NO = {"shown": "yes_no"}
 CONFIDENTIAL = YES_NO | {"confidential": True, "phone": "1 800 555 0199", "name": "Canary House"}
 CALL = {"shown": "call", "hold_policy": "none", "phone": "555 0100"}

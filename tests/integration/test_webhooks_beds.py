@@ -6,16 +6,40 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from policy import canonical
 from schemas import beds
+from schemas.events import Party
+from schemas.notices import ReferralUnanswered, UnansweredReferral
 from services.kit.keys import random_id
-from services.webhooks import notice_rows
+from services.webhooks import alarms, notice_rows
 from tests.conftest import Databases
+from tests.contracts import bed_examples
 from tests.support.hooked import Endpoint, Hooked, hooked
 from tests.support.told_beds import Beds
 from tests.support.waiting import wait_until_async
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNIT, HOLD = "unit.availability", "hold.placed"
+_UNANSWERED = ReferralUnanswered(
+    id=random_id(),
+    source="/referrals",
+    time="2026-12-08T12:00:01.000000Z",
+    specversion="1.0",
+    data=UnansweredReferral(
+        referral_id="a-referral", originator=Party(organization="outreach"), purpose="shelter-placement", version=2
+    ),
+)
+_UNIT, _PLACED = bed_examples.made()[UNIT], bed_examples.made()[HOLD]
+UNREADABLE = {
+    "a type of nobody's": ("bed-holds", b'{"type":"hold.unheard-of"}'),
+    "no value": ("bed-holds", None),
+    "nested too deep": ("bed-holds", b'{"data":' * 7_000),
+    "what is for another service to say": ("bed-holds", canonical.encode(_UNANSWERED)),
+    "what is for another topic": ("bed-holds", _UNIT),
+    "an id that no table takes": ("bed-availability", _UNIT.replace(b'"unit_id":"', b'"unit_id":"\\u0000')),
+    "a party that no table takes": ("bed-holds", _PLACED.replace(b'"holder":"', b'"holder":"\\u0000')),
+    "a second spelling": ("bed-availability", b" " + _UNIT),
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -224,12 +248,23 @@ async def test_a_units_numbers_need_the_scope_that_shows_them(town: Hooked, said
     assert refused.json()["errors"][0]["field"] == "types"
 
 
-async def test_a_record_that_cannot_be_read_stops_nothing(town: Hooked, said: Beds) -> None:
+@pytest.mark.parametrize("fault", UNREADABLE)
+async def test_a_record_that_cannot_be_read_stops_nothing_and_is_told_to_nobody(
+    town: Hooked, said: Beds, fault: str
+) -> None:
     endpoint = await said.endpoint(said.holder, HOLD)
-    await town.producer.send_and_wait("bed-holds", b'{"type":"hold.unheard-of"}', b"b1", partition=0)
-    await town.producer.send_and_wait("bed-holds", None, b"b1", partition=0)
+    topic, value = UNREADABLE[fault]
+    before = unreadable(topic)
+    await town.producer.send_and_wait(topic, value, b"b1", partition=0)
+    await wait_until_async(lambda: unreadable(topic) == before + 1, what="it to be counted")
     await said.step(beds.HoldPlaced, ["b1"])
     await endpoint.desk.wait()
+    assert town.rows("SELECT type FROM notices WHERE inbox IS NOT NULL") == []
+
+
+def unreadable(topic: str) -> float:
+    """How many records of the topic could not be read so far."""
+    return alarms.UNREADABLE.labels(topic)._value.get()  # type: ignore[no-any-return]
 
 
 async def test_what_is_old_is_forgotten_with_its_attempts(town: Hooked, said: Beds) -> None:

@@ -6,10 +6,10 @@ To itself, and to nobody else, whoever it names; at its endpoints, and in its in
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_asyncio
 
+from policy import canonical
 from schemas.events import Party
 from schemas.notices import ConsentExpiring, EndingConsent, ReferralUnanswered, UnansweredReferral
 from services.kit.keys import random_id
@@ -56,7 +56,7 @@ def unanswered(originator: Party) -> ReferralUnanswered:
 async def say(town: Hooked, *events: ConsentExpiring | ReferralUnanswered) -> None:
     for event in events:
         topic = "consent-notices" if isinstance(event, ConsentExpiring) else "referral-notices"
-        await town.producer.send_and_wait(topic, msgspec.json.encode(event), b"key", partition=0)
+        await town.producer.send_and_wait(topic, canonical.encode(event), b"key", partition=0)
 
 
 async def inbox(town: Hooked, organization: str, count: int) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ async def test_its_recorder_alone_is_told_once_though_the_record_comes_twice(tow
     others = [await endpoint(town, shelter, "*", TYPE), await endpoint(town, outreach, "referral.requested")]
     event = expiring(outreach, shelter)
     for said in (event, event, expiring(outreach, shelter)):
-        await town.producer.send_and_wait("consent-notices", msgspec.json.encode(said), said.data.consent_id.encode())
+        await town.producer.send_and_wait("consent-notices", canonical.encode(said), said.data.consent_id.encode())
     for each in (everything, named):
         [received] = [one for one in await each.desk.wait(2) if event.data.consent_id.encode() in one.raw]
         body = received.verified(each.secret)
@@ -105,7 +105,9 @@ async def test_who_has_no_endpoint_reads_it_in_the_inbox_at_its_place_among_what
     town.disclosing.say(made, "accepted", publisher=shelter)
     await town.publish()
     await inbox(town, outreach, 2)
-    await say(town, last, last, expiring(outreach, shelter))
+    await say(town, last, last)
+    await inbox(town, outreach, 3)
+    await say(town, expiring(outreach, shelter))
     items = await inbox(town, outreach, 4)
     assert [item["type"] for item in items] == [TYPE, "referral.accepted", "referral.expired", TYPE]
     assert items == (await town.get(outreach, "/inbox"))["items"]

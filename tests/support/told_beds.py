@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
+from policy import canonical
 from schemas import beds
 from services.kit.auth import Scope
 from services.kit.keys import random_id
@@ -58,7 +57,7 @@ class Beds:
         return event
 
     async def write(self, topic: str, key: str, event: beds.BedEvent) -> None:
-        put = await self.town.producer.send_and_wait(topic, msgspec.json.encode(event), key.encode())
+        put = await self.town.producer.send_and_wait(topic, canonical.encode(event), key.encode())
         self.last = (topic, put.partition, put.offset)
 
     async def wait_read(self) -> None:

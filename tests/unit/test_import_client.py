@@ -29,6 +29,7 @@ class Services:
         self.tokens = 0
         self.ahead = 0.0  # seconds by which the importer's clock is
         self.governance_away = False
+        self.refusals = 0  # how many requests more are too many for governance, before it is back
         self.requests: list[httpx.Request] = []
         self._answer = answer
         self._token_seconds = token_seconds
@@ -37,7 +38,8 @@ class Services:
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/oauth/token":
-            if self.governance_away:
+            if self.governance_away or self.refusals:
+                self.refusals -= bool(self.refusals)
                 raise httpx.ConnectError("refused", request=request)
             self.tokens += 1
             return httpx.Response(200, json={"access_token": str(self.tokens), "expires_in": self._token_seconds})
@@ -79,6 +81,15 @@ async def test_while_governance_is_away_a_token_is_good_until_its_end() -> None:
     services.governance_away = False
     await services.caller.post("consent", "/clients", {})
     assert [request.headers["Authorization"] for request in services.requests] == ["Bearer 1", "Bearer 1", "Bearer 2"]
+
+
+async def test_governance_is_waited_for_in_a_tokens_last_seconds_too() -> None:
+    services = Services(made, patience=3.0)
+    await services.caller.post("consent", "/clients", {})
+    services.refusals = 2
+    services.ahead = 598
+    await services.caller.post("consent", "/clients", {})
+    assert [request.headers["Authorization"] for request in services.requests] == ["Bearer 1", "Bearer 2"]
 
 
 async def test_a_token_that_ended_unnoticed_is_renewed_once() -> None:

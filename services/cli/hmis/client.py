@@ -159,9 +159,10 @@ class Caller:
             await self.sign_in(patience=0 if now < self._ends_at else None)
         except CannotImport:
             again = self._clock() + LONGEST_PAUSE
-            if again >= self._ends_at:  # it might end on its way
-                raise
-            self._renew_at = again
+            if again < self._ends_at:
+                self._renew_at = again
+            else:  # it might end on its way
+                await self.sign_in()
 
     async def _sent(self, service: str, request: httpx.Request, patience: float | None = None) -> httpx.Response:
         """Send a request, again while the service is busy or away; every request here may be sent twice."""
