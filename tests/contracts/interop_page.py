@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from policy import canonical
 from schemas import beds
 from services.kit.broker import Record
 from services.shelter_beds.interop import fhir, hsds
@@ -39,7 +40,7 @@ def _examples() -> dict[str, Any]:
 def _hold() -> Any:
     event = msgspec.json.decode(made()["hold.placed"], type=beds.HoldPlaced)
     both = msgspec.structs.replace(event.data, bed_ids=("harbor-family-3", "harbor-family-4"))
-    value = msgspec.json.encode(msgspec.structs.replace(event, data=both))
+    value = canonical.encode(msgspec.structs.replace(event, data=both))
     (notice,) = notices([Record("bed-holds", 0, 0, 0, b"harbor-family-3", (), value)])
     return json.loads(notice.written.body)
 
