@@ -145,6 +145,7 @@ async def test_what_is_read_once_an_agreement_is_said_to_be_suspended_tells_of_n
     with reading(town.shelter) as pages:
         await _more(pages, READERS, lambda page: page.is_identifying)
         path = f"/agreements/{town.agreement}/suspension"
+        asked = time.time()
         suspended = await town.shelter.post("governance", path, wait=15)
         assert suspended["status"] == "suspended"
         said = datetime.fromisoformat(suspended["suspended_at"]).timestamp()
@@ -156,7 +157,7 @@ async def test_what_is_read_once_an_agreement_is_said_to_be_suspended_tells_of_n
     )
     assert [page for page in identifying if page.asked > said] == []
     assert all(late < LEASE_SECONDS for late in under_way), "what was asked for before, within its lease"
-    assert [page for page in identifying if page.asked > said - 3.0], (
+    assert [page for page in identifying if page.asked > asked - 10.0], (
         "the check finds nothing even where there is something"
     )
 
