@@ -27,7 +27,13 @@ class Organization:
         self._http.headers["Authorization"] = f"Bearer {granted['access_token']}"
 
     def call(self, method: str, service: str, path: str, **more: Any) -> Any:
-        answer = self._http.request(method, f"{self._services[service]}{path}", **more)
+        """Send a request, again where a service that is needed does not answer: nothing was changed then."""
+
+        def sent() -> httpx.Response | None:
+            answer = self._http.request(method, f"{self._services[service]}{path}", **more)
+            return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+        answer = wait_until(sent, what=f"{method} {service}{path} to be answered", deadline=60)
         assert answer.is_success, f"{method} {service}{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
