@@ -141,8 +141,8 @@ def _of_beds(story: str, act: Act, within: float = 20.0) -> Kind:
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "referral.requested": Kind("two: who agreed to nothing, and who did", _requested, messages=2),
-    "referral.updated": Kind("who was referred to you agrees afterwards", _updated),
+    "referral.requested": Kind("two: one agreed to nothing, one did", _requested, messages=2),
+    "referral.updated": Kind("who was referred to you agrees later", _updated),
     "referral.accepted": Kind("whom you referred is accepted", _answered("accepted")),
     "referral.declined": Kind("whom you referred is declined", _answered("declined")),
     "referral.started": Kind("service begins for whom you referred", _answered("accepted", "started")),
@@ -151,11 +151,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "referral.failed": Kind("service ended otherwise", _answered("accepted", "failed")),
     "referral.cancelled": Kind("a referral to you is taken back", _cancelled),
     "referral.expired": Kind("nobody answered a referral in time", _expired),
-    "referral.respond_soon": Kind("you have not answered yet; takes a minute and a half", _asked_again, within=120.0),
+    "referral.respond_soon": Kind("answer soon; takes a minute and a half", _asked_again, within=120.0),
     "referral.entered_in_error": Kind("a referral to you was a mistake", _in_error),
-    "referral.consent_ended": Kind("a consent, by which you know somebody, was a mistake", _consent_ended),
+    "referral.consent_ended": Kind("a consent you relied on was a mistake", _consent_ended),
     "referral.closed": Kind("who was referred to you said stop", _closed),
-    "consent.expiring": Kind("a consent that you recorded ends in three days", _expiring),
+    "consent.expiring": Kind("a consent of yours ends in three days", _expiring),
     "hold.requested": _of_beds("the shelter is asked for a bed", _asked),
     "hold.placed": _of_beds("a bed is held", _held),
     "hold.extended": _of_beds("a bed is held for longer", _extended),
