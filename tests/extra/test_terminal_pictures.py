@@ -46,6 +46,7 @@ async def test_the_sandbox_lets_one_event_of_every_kind_happen(sandbox: StackPro
     async with running([sys.executable, "examples/receiver.py"], made["secret"]) as receiver:
         you.http.patch(f"{endpoints}/{made['id']}", json={"url": receiver.url})
         printed = await asyncio.to_thread(in_a_terminal, ["sandbox", "send", "--all"], sandbox.environment)
+    assert you.http.delete(f"{endpoints}/{made['id']}").status_code == 204, "nobody listens there any more"
     assert f"24 delivered to {YOU}." in printed
     taken("sandbox", {"threshold sandbox send --all": printed})
 
