@@ -19,6 +19,7 @@ from services.webhooks.cursors import Cursors
 from services.webhooks.custodian import HttpCustodian
 from services.webhooks.inbox import Inbox
 from services.webhooks.lease import Clock, since_boot
+from services.webhooks.notices import TOPICS
 from services.webhooks.own_keys import OwnKeys
 from services.webhooks.parts import Parts
 from services.webhooks.pings import Pinger
@@ -55,7 +56,7 @@ def compose(settings: WebhooksSettings, *, clock: Clock = since_boot, consent: T
         source_offset=answered_offset,
         committed=decided.committed,
     )
-    notices = {topic: worker.Arrivals(worker.noticed, keys.webhook_ids) for topic in worker.NOTICES}
+    notices = {topic: worker.Arrivals(worker.noticed, keys.webhook_ids) for topic in TOPICS}
 
     @asynccontextmanager
     async def delivering(app: FastAPI) -> AsyncIterator[None]:

@@ -23,7 +23,6 @@ from services.webhooks.sender import Sender
 from services.webhooks.told import told_by
 
 DISCLOSURES: Final = "disclosures"
-NOTICES: Final = ("bed-availability", "bed-holds", "consent-notices", "referral-notices")
 PATIENCE: Final = 0.05
 """Seconds that notices may be gathered for: a unit's changes come in bursts, and only the last counts."""
 SWEEP_SECONDS: Final = 1.0
@@ -45,7 +44,7 @@ async def decided(connection: psycopg.AsyncConnection, records: Sequence[Record]
 
 
 async def noticed(connection: psycopg.AsyncConnection, records: Sequence[Record], id_key: bytes) -> set[str]:
-    """Add what records of one of NOTICES tell."""
+    """Add what records of a topic of notices tell."""
     return await notice_rows.add(connection, readable_notices(records), id_key)
 
 

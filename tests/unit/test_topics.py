@@ -1,7 +1,7 @@
 """The declarations of the topics: closed, complete, and as the design fixes them."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from schemas.records import Event
 from services.kit import topics
+from services.webhooks import notices
 
 SERVICES = {"governance", "consent", "referrals", "shelter_beds", "boundary", "webhooks", "audit"}
 
@@ -50,9 +51,17 @@ def test_what_was_replaced_does_not_stay_on_a_compacted_topic_for_days() -> None
 
 
 def test_client_events_names_every_type_that_may_stand_on_it() -> None:
-    assert set(topics.load()["client-events"].schema.types) == {
-        event.__struct_config__.tag for event in get_args(Event)
-    }
+    assert set(topics.load()["client-events"].schema.types) == tags(Event)
+
+
+@pytest.mark.parametrize("topic", notices.TOPICS)
+def test_a_notice_is_read_as_what_its_topic_declares(topic: str) -> None:
+    assert set(topics.load()[topic].schema.types) == tags(notices.TOPICS[topic])
+
+
+def tags(kinds: Any) -> set[str]:
+    """The types of a struct, or of each of several."""
+    return {str(kind.__struct_config__.tag) for kind in get_args(kinds) or (kinds,)}
 
 
 @pytest.mark.parametrize(
