@@ -35,6 +35,8 @@ from schemas.records import (
 from services.kit.broker import read_all
 from services.kit.keys import random_id
 from tests.conftest import Databases
+from tests.integration.test_referrals_ended import expired_record
+from tests.integration.test_referrals_ended_versions import renewal
 from tests.support.chronicle import OUTREACH, SHELTER
 from tests.support.log import GOVERNANCE, LOG_ID, PARTITIONS, ROOT_FINGERPRINT, context
 from tests.support.tables import direct
@@ -220,7 +222,32 @@ async def test_the_end_of_a_consent_said_in_doubt_is_said_again(town: Town) -> N
     await waits(town, one)
     await town.says(restated(town, one))
     assert await words(town, one, 2, ReferralConsentEnded) == ["client-in-doubt", "requested"]
+    said = [event.id for _, event in await town.placed(one.referral) if isinstance(event, ReferralConsentEnded)]
+    assert len(set(said)) == 2, "what nobody heard is no copy of what was heard"
     await all_heard(town)
+
+
+async def test_of_a_consent_that_was_renewed_meanwhile_the_end_is_not_said_again(town: Town) -> None:
+    one = await permitted(town)
+    await town.stop()
+    await town.says(expired_record(town, one.grant))
+    await town.produce(one.client, b"rubbish")
+    await town.start()
+    await waits(town, one)
+    renewed = renewal(town, one.grant)
+    await town.says(renewed)
+    await wait_until_async(lambda: is_applied(town, renewed), what="the renewal to count")
+    await town.says(restated(town, one._replace(grant=renewed)))
+    await all_heard(town)
+    assert await words(town, one, 1, ReferralConsentEnded) == ["client-in-doubt"]
+
+
+def is_applied(town: Town, renewed: ConsentGranted) -> bool:
+    """Whether the boundary's answer to a renewal was read."""
+    query = "SELECT FROM consents_ended WHERE consent_id = %s AND version = %s AND reason IS NULL AND applied"
+    with direct(town.settings.database_url) as connection:
+        consent = renewed.data.consent
+        return connection.execute(query, [consent.id, consent.version]).fetchone() is not None
 
 
 async def test_what_was_denied_for_another_reason_is_not_said_again(town: Town) -> None:
